@@ -1,0 +1,52 @@
+"""What a journey is: what a person does in a CRM, as a generator over a connector.
+
+The same journey is load scenario, synthetic probe, access check and the smoke test of a restored
+copy.  It does no I/O, keeps no clock and never sleeps: it yields Steps, Thinks and Calls.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from crmops.connectors.base import Connector, Talk
+
+
+@dataclass(slots=True)
+class Person:
+    """Who walks the journey.  ``tag`` marks what they create; ``rng`` is theirs alone.
+
+    ``created`` collects (entity, id) of everything made, so that it can be removed afterwards.
+    """
+
+    username: str
+    password: str
+    role: str = "rep"
+    tag: str = ""
+    rng: random.Random = field(default_factory=random.Random)
+    logged_in: bool = False
+    created: list[tuple[str, str]] = field(default_factory=list)
+
+
+Walk: TypeAlias = Callable[[Connector, Person], Talk[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """A named walk.  ``steps`` are the names it may announce; ``writes`` says if it leaves traces.
+
+    ``needs`` names the extra Protocols of the connector (``Converts``, ``Reports`` ...);
+    ``roles`` are those for whom it is ordinary work, and ``weight`` how often they do it.
+    A journey other than ``login`` may assume that the person is logged in.
+    """
+
+    name: str
+    summary: str
+    steps: tuple[str, ...]
+    walk: Walk
+    roles: tuple[str, ...] = ("rep",)
+    needs: tuple[type, ...] = ()
+    writes: bool = False
+    weight: float = 1.0

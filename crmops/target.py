@@ -1,0 +1,67 @@
+"""The CRM that something is done to, as the configuration describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crmops.secret import Secret
+
+Environment = Literal["production", "staging", "test"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Account(_Part):
+    """One login that simulated people may use."""
+
+    username: str
+    password: Secret
+    role: str = "rep"
+
+
+class LoadPermission(_Part):
+    """Whether load may be sent at all, and how much."""
+
+    allowed: bool = False
+    max_users: Annotated[int, Field(ge=1)] = 1000
+    max_rate: Annotated[float, Field(gt=0, description="requests per second")] = 2000.0
+    max_duration: Annotated[float, Field(gt=0, description="seconds")] = 3600.0
+    permission: Annotated[
+        str,
+        Field(description="who allowed a load test of a vendor's host, and where it is written"),
+    ] = ""
+
+
+class DatabaseAccess(_Part):
+    """How audits and drills reach the CRM's own database."""
+
+    url: Secret = Field(description="SQLAlchemy or libpq address of the live database")
+    replica_url: Secret | None = Field(default=None, description="audits read here when given")
+    data_directory: str = ""
+    archive_directory: str = ""
+    binaries: str = ""
+
+
+class Target(_Part):
+    """One CRM: who it is, how to speak to it and what is allowed.
+
+    ``options`` is the connector's own section, validated by the connector.
+    """
+
+    name: str
+    connector: str
+    url: str
+    environment: Environment = "test"
+    username: str = ""
+    password: Secret | None = None
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    accounts: tuple[Account, ...] = ()
+    load: LoadPermission = LoadPermission()
+    database: DatabaseAccess | None = None
+    timeout: Annotated[float, Field(gt=0, description="seconds for one call")] = 30.0
+    ca_file: str = ""

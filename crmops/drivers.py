@@ -51,7 +51,9 @@ class _Tally:
 
     def step(self, name: str) -> None:
         if self.calls:
-            self.steps.append(StepResult(self.name, self.seconds, self.calls, self.outcome))
+            self.steps.append(
+                StepResult(self.name, self.seconds, self.calls, self.outcome)
+            )
         self.name, self.seconds, self.calls, self.outcome = name, 0.0, 0, Outcome.OK
 
     def call(self, seconds: float) -> None:
@@ -97,7 +99,9 @@ def converse(talk: Talk[T], http: httpx.Client) -> T:
 
 
 def _next(
-    talk: Generator[Order, Reply | None, Any], reply: Reply | None, failure: CallFailed | None
+    talk: Generator[Order, Reply | None, Any],
+    reply: Reply | None,
+    failure: CallFailed | None,
 ) -> tuple[Order | None, Any]:
     """Advance: (order, None) while it goes on, (None, result) at its end."""
     try:
@@ -143,7 +147,9 @@ def walk(
     tally.outcome = outcome
     tally.calls = max(tally.calls, 1) if outcome is not Outcome.OK else tally.calls
     tally.step("end")
-    return JourneyResult(journey.name, outcome, clock() - began, tuple(tally.steps), detail)
+    return JourneyResult(
+        journey.name, outcome, clock() - began, tuple(tally.steps), detail
+    )
 
 
 def _observed(talk: Talk[T], tally: _Tally, clock: Callable[[], float]) -> Talk[T]:
@@ -188,5 +194,7 @@ def _reply(answer: httpx.Response) -> Reply:
 def transport_problem(error: httpx.HTTPError) -> CallFailed:
     """What no whole HTTP reply means: timeout or transport, in words without addresses."""
     if isinstance(error, httpx.TimeoutException):
-        return CallFailed(Outcome.TIMEOUT, f"no answer in time ({type(error).__name__})")
+        return CallFailed(
+            Outcome.TIMEOUT, f"no answer in time ({type(error).__name__})"
+        )
     return CallFailed(Outcome.TRANSPORT, f"{type(error).__name__}: {error}"[:200])

@@ -33,7 +33,20 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "team": ("name", "region"),
 }  # fmt: skip
 
-COMMON: Final[tuple[str, ...]] = ("id", "owner_id", "source_tag", "created_at", "updated_at")
+COMMON: Final[tuple[str, ...]] = (
+    "id",
+    "owner_id",
+    "source_tag",
+    "created_at",
+    "updated_at",
+)
 """Fields of every entity: ``source_tag`` marks what a test or an import created."""
 
-DEAL_STAGES: Final = ("prospecting", "qualification", "proposal", "negotiation", "won", "lost")
+DEAL_STAGES: Final = (
+    "prospecting",
+    "qualification",
+    "proposal",
+    "negotiation",
+    "won",
+    "lost",
+)

@@ -10,7 +10,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
 
 RECORD_SCHEMA = 1
 """Version of the shape below; older versions load through :func:`crmops.migrate.upgrade`."""
@@ -35,7 +42,7 @@ class Kind(StrEnum):
 class Verdict(StrEnum):
     """The four answers.  Only ``pass`` is good news."""
 
-    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    PASS = "pass"
     FAIL = "fail"
     UNKNOWN = "unknown"
     ERROR = "error"
@@ -77,7 +84,9 @@ class Finding(_Frozen):
 
     title: str
     detail: str = ""
-    severity: Annotated[str, StringConstraints(pattern="^(info|warning|critical)$")] = "warning"
+    severity: Annotated[str, StringConstraints(pattern="^(info|warning|critical)$")] = (
+        "warning"
+    )
     subject: str = ""
 
 
@@ -117,7 +126,9 @@ class Run(_Frozen):
     @property
     def seconds(self) -> float | None:
         """How long it took; None while it is open.  Never negative, whatever the clock did."""
-        return max((self.ended - self.begun).total_seconds(), 0.0) if self.ended else None
+        return (
+            max((self.ended - self.begun).total_seconds(), 0.0) if self.ended else None
+        )
 
     def measure(self, name: str) -> Measure | None:
         """The measure of that name, or None."""
@@ -134,7 +145,14 @@ class Run(_Frozen):
 
 def new_run(kind: Kind, target: str, subject: str, **fields: Any) -> Run:
     """An open run that begins now."""
-    return Run(id=new_id(), kind=kind, target=target, subject=subject, begun=utc_now(), **fields)
+    return Run(
+        id=new_id(),
+        kind=kind,
+        target=target,
+        subject=subject,
+        begun=utc_now(),
+        **fields,
+    )
 
 
 def utc_now() -> datetime:

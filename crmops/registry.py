@@ -33,7 +33,9 @@ def discover(package: str, attribute: str, group: str = "") -> dict[str, Any]:
         try:
             _add(found, origin, entry.value, entry.load())
         except ImportError as error:
-            raise RegistryError(f"plug-in {entry.value} cannot be imported: {error}") from error
+            raise RegistryError(
+                f"plug-in {entry.value} cannot be imported: {error}"
+            ) from error
     return found
 
 
@@ -55,6 +57,7 @@ def _add(found: dict[str, Any], origin: dict[str, str], path: str, thing: Any) -
     name = thing.name
     if name in found:
         raise RegistryError(
-            f"{path} and {origin[name]} are both called {name!r}", hint="Rename one of them."
+            f"{path} and {origin[name]} are both called {name!r}",
+            hint="Rename one of them.",
         )
     found[name], origin[name] = thing, path

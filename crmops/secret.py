@@ -52,7 +52,9 @@ class Secret:
     ) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             lambda value: value if isinstance(value, cls) else cls(str(value)),
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda _: MASK),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda _: MASK
+            ),
         )
 
     @classmethod

@@ -33,7 +33,9 @@ class LoadPermission(_Part):
     max_duration: Annotated[float, Field(gt=0, description="seconds")] = 3600.0
     permission: Annotated[
         str,
-        Field(description="who allowed a load test of a vendor's host, and where it is written"),
+        Field(
+            description="who allowed a load test of a vendor's host, and where it is written"
+        ),
     ] = ""
 
 
@@ -41,7 +43,9 @@ class DatabaseAccess(_Part):
     """How audits and drills reach the CRM's own database."""
 
     url: Secret = Field(description="SQLAlchemy or libpq address of the live database")
-    replica_url: Secret | None = Field(default=None, description="audits read here when given")
+    replica_url: Secret | None = Field(
+        default=None, description="audits read here when given"
+    )
     data_directory: str = ""
     archive_directory: str = ""
     binaries: str = ""

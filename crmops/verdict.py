@@ -88,7 +88,11 @@ def judge(measures: Iterable[Measure], objectives: Sequence[Objective]) -> Judge
     checks = tuple(_check(found.get(each.measure), each) for each in objectives)
     verdict = worst(each.verdict for each in checks)
     reasons = [each.reason for each in checks if each.verdict is verdict]
-    text = f"all {len(checks)} objectives met" if verdict is Verdict.PASS else "; ".join(reasons)
+    text = (
+        f"all {len(checks)} objectives met"
+        if verdict is Verdict.PASS
+        else "; ".join(reasons)
+    )
     return Judgement(verdict=verdict, reason=text, checks=checks)
 
 
@@ -102,9 +106,15 @@ def _check(measure: Measure | None, objective: Objective) -> Check:
         verdict, reason = Verdict.PASS, f"{objective.measure} is {value:g}"
     else:
         verdict = Verdict.FAIL
-        reason = f"{objective.measure} is {value:g}, not {objective.op} {objective.limit:g}"
+        reason = (
+            f"{objective.measure} is {value:g}, not {objective.op} {objective.limit:g}"
+        )
     return Check(
-        objective=objective, value=value, observed=observed, verdict=verdict, reason=reason
+        objective=objective,
+        value=value,
+        observed=observed,
+        verdict=verdict,
+        reason=reason,
     )
 
 

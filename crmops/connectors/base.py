@@ -30,7 +30,9 @@ class Page:
 
     __slots__ = ("_parse", "_parsed", "reply")
 
-    def __init__(self, reply: Reply, parse: Callable[[Reply], tuple[list[Record], str | None]]):
+    def __init__(
+        self, reply: Reply, parse: Callable[[Reply], tuple[list[Record], str | None]]
+    ):
         self.reply = reply
         self._parse = parse
         self._parsed: tuple[list[Record], str | None] | None = None
@@ -148,7 +150,9 @@ class Connector(Protocol):
     ) -> Talk[One]:
         """The created record, at least its id.  A duplicate raises CallFailed(conflict)."""
 
-    def update(self, entity: str, record_id: str, fields: Mapping[str, Any]) -> Talk[One]: ...
+    def update(
+        self, entity: str, record_id: str, fields: Mapping[str, Any]
+    ) -> Talk[One]: ...
 
     def delete(self, entity: str, record_id: str) -> Talk[None]: ...
 
@@ -180,7 +184,9 @@ class Exports(Protocol):
 class Imports(Protocol):
     """Can take many records at once; every row is imported or named with its reason."""
 
-    def bulk_import(self, entity: str, rows: Iterable[Mapping[str, Any]]) -> Talk[ImportReport]: ...
+    def bulk_import(
+        self, entity: str, rows: Iterable[Mapping[str, Any]]
+    ) -> Talk[ImportReport]: ...
 
 
 @runtime_checkable
@@ -194,9 +200,13 @@ class Describes(Protocol):
 class Feeds(Protocol):
     """Can say what changed and what was deleted since a moment (ISO 8601, UTC)."""
 
-    def modified_since(self, entity: str, since: str, cursor: str | None = None) -> Talk[Page]: ...
+    def modified_since(
+        self, entity: str, since: str, cursor: str | None = None
+    ) -> Talk[Page]: ...
 
-    def deleted_since(self, entity: str, since: str, cursor: str | None = None) -> Talk[Page]: ...
+    def deleted_since(
+        self, entity: str, since: str, cursor: str | None = None
+    ) -> Talk[Page]: ...
 
 
 def ask(connector: Connector, call: Call) -> Talk[Reply]:

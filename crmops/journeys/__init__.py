@@ -21,6 +21,7 @@ def journey(name: str) -> Journey:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise UsageError(
-            f"there is no journey {name!r}", hint=f"{hint}Known: {', '.join(sorted(known))}."
+            f"there is no journey {name!r}",
+            hint=f"{hint}Known: {', '.join(sorted(known))}.",
         )
     return known[name]

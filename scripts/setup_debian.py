@@ -1,0 +1,219 @@
+"""Programs from Debian's packages: unpacked below .tools, for root as for anyone else.
+
+Installing the packages prometheus and prometheus-alertmanager creates a system user, links services
+into the boot and starts them. Nothing of that is wanted here, so the packages are downloaded and
+unpacked into the project, with lists and archives of their own: the machine stays as it was. What is
+installed already is used as it is.
+
+One exception: an unpacked Alertmanager needs a private mount namespace to find its template
+(crmops/binaries.py). Where there is none, as in most containers, and we are root, the package is
+installed after all, under a policy that keeps its services from starting.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from setup_ui import TOOLS, ProgramFailed, run, say, warn
+
+APT = TOOLS / "apt"
+SERVERS = ("prometheus", "prometheus-alertmanager")
+BROWSER = ("chromium", "fonts-noto-cjk")
+BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+TEMPLATE = Path("/usr/share/prometheus/alertmanager/default.tmpl")
+POLICY = Path("/usr/sbin/policy-rc.d")
+MISSING = "missing"
+NEVER_UNPACKED = ("libc6_", "libc-bin_")
+
+
+def apt_fix(*packages: str) -> str:
+    """The command that installs packages for good, with sudo where it takes that."""
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    return f"{sudo}apt-get install -y --no-install-recommends {' '.join(packages)}"
+
+
+def have(name: str) -> Path | None:
+    """A program that is unpacked here, or installed on the machine."""
+    for place in (TOOLS / "usr/bin", *map(Path, os.environ.get("PATH", "").split(os.pathsep))):
+        if (place / name).is_file() and os.access(place / name, os.X_OK):
+            return place / name
+    return Path(found) if (found := shutil.which(name, path="/usr/bin:/bin:/usr/sbin")) else None
+
+
+def apt_options() -> list[str]:
+    """Options that make apt-get keep everything it writes below .tools, as any user."""
+    for folder in ("lists/partial", "archives/partial"):
+        (APT / folder).mkdir(parents=True, exist_ok=True)
+    settings = {
+        "Dir::State": APT,
+        "Dir::State::lists": APT / "lists",
+        "Dir::State::status": "/var/lib/dpkg/status",
+        "Dir::Cache": APT,
+        "Dir::Cache::archives": APT / "archives",
+        "Dir::Log": APT,
+        "Debug::NoLocking": "true",
+        "APT::Sandbox::User": "",
+        "Acquire::Retries": "2",
+        "Acquire::http::Timeout": "30",
+        "Acquire::Languages": "none",
+    }
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+
+
+def unpack(packages: Sequence[str], what: str) -> None:
+    """Download packages with those they need and the machine lacks, and unpack all into .tools.
+
+    Raises ProgramFailed when apt-get or dpkg fails.
+    """
+    shutil.rmtree(APT / "archives", ignore_errors=True)
+    options = apt_options()
+    run(["apt-get", *options, "update"], what="reading Debian's package lists")
+    download = ["install", "--download-only", "--no-install-recommends", "-y", *packages]
+    run(["apt-get", *options, *download], what=f"downloading {what}")
+    for package in sorted((APT / "archives").glob("*.deb")):
+        if not package.name.startswith(NEVER_UNPACKED):
+            run(["dpkg", "-x", package, TOOLS], what=f"unpacking {package.name}")
+    shutil.rmtree(APT, ignore_errors=True)
+
+
+def pip_wheel() -> Path | None:
+    """The pip that Debian packs as a wheel, installed or unpacked here; None without apt."""
+    if shutil.which("apt-get") and not _wheels():
+        try:
+            unpack(["python3-pip-whl"], "pip")
+        except ProgramFailed as failed:
+            say(f"      {failed}")
+    return max(_wheels(), default=None)
+
+
+def _wheels() -> list[Path]:
+    places = (Path("/usr/share/python-wheels"), TOOLS / "usr/share/python-wheels")
+    return [wheel for place in places for wheel in place.glob("pip-*.whl")]
+
+
+def install_servers() -> str:
+    """Make prometheus, promtool and prometheus-alertmanager available; warn where that fails."""
+    missing = [name for name in SERVERS if not have(name)]
+    if missing and not shutil.which("apt-get"):
+        warn(
+            f"{' and '.join(missing)} not found, and this machine has no apt-get: "
+            "alerts will be unknown in the demo, and their tests fail",
+            "install Prometheus and Alertmanager, or name their programs in "
+            "CRMOPS_PROMETHEUS, CRMOPS_PROMTOOL and CRMOPS_ALERTMANAGER",
+        )
+        return MISSING
+    if missing:
+        try:
+            unpack(missing, " and ".join(missing))
+        except ProgramFailed as failed:
+            warn(f"{failed}; alerts will be unknown in the demo", apt_fix(*SERVERS))
+            return MISSING
+    return _template_ready()
+
+
+def _template_ready() -> str:
+    where = f"{have('prometheus')} and {have('prometheus-alertmanager')}"
+    if TEMPLATE.exists() or namespaces_allowed():
+        return where
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        return _install_alertmanager()
+    warn(
+        "Alertmanager looks for its template at a fixed place, and this machine allows no private "
+        "mount namespace to put it there: alerts will be unknown in the demo",
+        apt_fix("prometheus-alertmanager"),
+    )
+    return where
+
+
+def namespaces_allowed() -> bool:
+    """Whether a private mount namespace can be made and mounted in, as this user."""
+    how = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    try:
+        done = subprocess.run(
+            [*how, "mount", "-t", "tmpfs", "tmpfs", "/usr/share"],
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def _install_alertmanager() -> str:
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    package = "prometheus-alertmanager"
+    try:
+        run(["apt-get", "update"], what="reading Debian's package lists", env=env)
+        with services_stay_down():
+            run(
+                ["apt-get", "install", "-y", "--no-install-recommends", package],
+                what=f"installing {package}",
+                env=env,
+            )
+    except ProgramFailed as failed:
+        warn(f"{failed}; alerts will be unknown in the demo", apt_fix(package))
+    return f"{have('prometheus')} and {have(package)}"
+
+
+@contextmanager
+def services_stay_down() -> Iterator[None]:
+    """A policy that forbids packages to start services, gone again afterwards if it is ours."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(POLICY.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    try:
+        yield
+    finally:
+        POLICY.unlink(missing_ok=True)
+
+
+def install_browser() -> str:
+    """Make Chromium available for the tests of the console; warn where that fails."""
+    for name in BROWSER_NAMES:
+        if found := have(name):
+            return str(found)
+    try:
+        if not shutil.which("apt-get"):
+            raise ProgramFailed("this machine has no apt-get", "", "")
+        unpack(BROWSER, "Chromium and a Chinese font")
+    except ProgramFailed as failed:
+        warn(
+            f"no Chromium for the tests of the web pages, they will fail: {failed}",
+            "install Chromium or Chrome, or name it in CRMOPS_CHROMIUM",
+        )
+        return MISSING
+    _wrap_chromium()
+    return str(have("chromium"))
+
+
+def _wrap_chromium() -> None:
+    """Replace Debian's start script, whose paths are fixed, by one for the unpacked tree."""
+    fonts = TOOLS / "etc/fonts/crmops.conf"
+    fonts.parent.mkdir(parents=True, exist_ok=True)
+    fonts.write_text(
+        '<?xml version="1.0"?>\n<!DOCTYPE fontconfig SYSTEM "fonts.dtd">\n<fontconfig>\n'
+        '<include ignore_missing="yes">/etc/fonts/fonts.conf</include>\n'
+        f"<dir>{TOOLS}/usr/share/fonts</dir><dir>/usr/share/fonts</dir>\n"
+        f"<cachedir>{TOOLS}/cache/fontconfig</cachedir>\n</fontconfig>\n"
+    )
+    wrapper = TOOLS / "usr/bin/chromium"
+    wrapper.unlink(missing_ok=True)
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        'tools=$(cd "$(dirname "$0")/../.." && pwd)\n'
+        'for d in "$tools"/usr/lib/*-linux-gnu "$tools"/usr/lib/*-linux-gnu/pulseaudio "$tools"/lib/*-linux-gnu; do\n'
+        '    [ -d "$d" ] && LD_LIBRARY_PATH="$d${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n'
+        "done\n"
+        f"export LD_LIBRARY_PATH FONTCONFIG_FILE=\"$tools/{fonts.relative_to(TOOLS)}\"\n"
+        'exec "$tools/usr/lib/chromium/chromium" "$@"\n'
+    )
+    wrapper.chmod(0o755)

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
+ROLES = ("rep", "manager", "admin", "integration")
+
+
 class Type(StrEnum):
     """How a field is stored and checked; also its "type" in the metadata."""
 
@@ -35,6 +38,7 @@ class Field:
     values: tuple[str, ...] = ()
     references: str | None = None
     read_only: bool = False
+    write_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class Entity:
 
     owned: has owner_id, so roles restrict it. prefixes and trigrams: searched columns.
     duplicates: a create is refused when email or mobile is already taken.
-    title: the column that names a record to people.
+    title: the column that names a record to people. writers: roles that may create, change and
+    delete at all (which records they may is a matter of ownership).
     """
 
     name: str
@@ -53,6 +58,7 @@ class Entity:
     prefixes: tuple[str, ...] = ()
     trigrams: tuple[str, ...] = ()
     duplicates: bool = False
+    writers: tuple[str, ...] = ROLES
     by_name: dict[str, Field] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -91,16 +97,23 @@ def _entity(
     prefixes: tuple[str, ...] = ("name",),
     trigrams: tuple[str, ...] = (),
     duplicates: bool = False,
+    writers: tuple[str, ...] = ROLES,
 ) -> Entity:
     head = (_ID, _OWNER) if owned else (_ID,)
-    return Entity(name, (*head, *fields, *_TAIL), owned, title, prefixes, trigrams, duplicates)
+    whole = (*head, *fields, *_TAIL)
+    return Entity(name, whole, owned, title, prefixes, trigrams, duplicates, writers)
 
 
-ROLES = ("rep", "manager", "admin", "integration")
 STAGES = ("prospecting", "qualification", "proposal", "negotiation", "won", "lost")
 
 _ALL = (
-    _entity("teams", _text("name", required=True), _text("region", 60), owned=False),
+    _entity(
+        "teams",
+        _text("name", required=True),
+        _text("region", 60),
+        owned=False,
+        writers=("admin",),
+    ),
     _entity(
         "users",
         _text("username", 60, required=True, unique=True),
@@ -110,8 +123,10 @@ _ALL = (
         _link("team_id", "teams"),
         _text("region", 60),
         Field("active", Type.BOOLEAN),
+        Field("password", max_length=200, write_only=True),
         owned=False,
         prefixes=("username", "name"),
+        writers=("admin",),
     ),
     _entity(
         "accounts",
@@ -207,6 +222,7 @@ _ALL = (
         Field("active", Type.BOOLEAN),
         owned=False,
         prefixes=("code", "name"),
+        writers=("admin", "integration"),
     ),
     _entity(
         "quotes",

@@ -20,7 +20,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import setup_debian
 import setup_python
@@ -135,8 +134,8 @@ def main(words: Sequence[str] | None = None) -> int:
         say_failure("interrupted", "run it again: what is done is kept")
         return EXIT_INTERRUPTED
     except OSError as cause:
-        failed = _unwritable(cause)
-        say_failure(str(failed), failed.fix)
+        refused = _unwritable(cause)
+        say_failure(str(refused), refused.fix)
     return EXIT_CANNOT_RUN
 
 

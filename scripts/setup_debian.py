@@ -1,9 +1,9 @@
 """Programs from Debian's packages: unpacked below .tools, for root as for anyone else.
 
-Installing the packages prometheus and prometheus-alertmanager creates a system user, links services
-into the boot and starts them. Nothing of that is wanted here, so the packages are downloaded and
-unpacked into the project, with lists and archives of their own: the machine stays as it was. What is
-installed already is used as it is.
+Installing the packages prometheus and prometheus-alertmanager creates a system user, links
+services into the boot and starts them. Nothing of that is wanted here, so the packages are
+downloaded and unpacked into the project, with lists and archives of their own: the machine stays
+as it was. What is installed already is used as it is.
 
 One exception: an unpacked Alertmanager needs a private mount namespace to find its template
 (crmops/binaries.py). Where there is none, as in most containers, and we are root, the package is
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from setup_ui import TOOLS, ProgramFailed, run, say, warn
+from setup_ui import ROOT, TOOLS, ProgramFailed, run, say, warn
 
 APT = TOOLS / "apt"
 SERVERS = ("prometheus", "prometheus-alertmanager")
@@ -207,13 +207,5 @@ def _wrap_chromium() -> None:
     )
     wrapper = TOOLS / "usr/bin/chromium"
     wrapper.unlink(missing_ok=True)
-    wrapper.write_text(
-        "#!/bin/sh\n"
-        'tools=$(cd "$(dirname "$0")/../.." && pwd)\n'
-        'for d in "$tools"/usr/lib/*-linux-gnu "$tools"/usr/lib/*-linux-gnu/pulseaudio "$tools"/lib/*-linux-gnu; do\n'
-        '    [ -d "$d" ] && LD_LIBRARY_PATH="$d${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n'
-        "done\n"
-        f"export LD_LIBRARY_PATH FONTCONFIG_FILE=\"$tools/{fonts.relative_to(TOOLS)}\"\n"
-        'exec "$tools/usr/lib/chromium/chromium" "$@"\n'
-    )
+    wrapper.write_text((ROOT / "scripts/chromium.sh").read_text())
     wrapper.chmod(0o755)

@@ -1,7 +1,7 @@
 """The virtual environment: which interpreter, which pip, and the locked packages in it.
 
-The packages are installed by a pinned uv (a tenth of pip's time), which pip puts there first; should
-uv fail, pip does it all. uv does not read pip's settings, so they are passed on to it.
+The packages are installed by a pinned uv (a tenth of pip's time), which pip puts there first;
+should uv fail, pip does it all. uv does not read pip's settings, so they are passed on to it.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def choose(wanted: str) -> Interpreter:
     if not fit:
         raise SetupError(
             "no Python 3.11, 3.12 or 3.13 was found that starts",
-            "apt-get install python3 (Debian 12+, Ubuntu 24.04+), or name one: make setup PYTHON=...",
+            "apt-get install python3 (Debian 12+, Ubuntu 24.04+), or make setup PYTHON=...",
         )
     return max(fit, key=lambda found: (found.minor, open_to_others(found.path), found.has_venv))
 
@@ -198,7 +198,14 @@ def install_packages(home: Interpreter) -> str:
     locked = [*pip, "install", "--require-hashes", "--only-binary", ":all:", "-r"]
     try:
         run([*locked, LOCKS / "bootstrap.txt"], what="fetching uv", env=quiet)
-        sync = [VENV / "bin" / "uv", "pip", "sync", "--python", VENV_PYTHON, "--require-hashes"]
+        sync: list[str | Path] = [
+            VENV / "bin" / "uv",
+            "pip",
+            "sync",
+            "--python",
+            VENV_PYTHON,
+            "--require-hashes",
+        ]
         env = uv_environment(pip_settings(pip), os.environ)
         what = "installing the locked packages"
         run([*sync, "--compile-bytecode", lock], what=what, env=env)

@@ -55,7 +55,11 @@ def explain(output: str) -> tuple[str, str]:
     """The cause of a failure, read off what the program printed, and its fix."""
     text = output.lower()
     causes = (
-        (("no space left", "disk quota exceeded"), "the disk is full", "free 3 GB and run it again"),
+        (
+            ("no space left", "disk quota exceeded"),
+            "the disk is full",
+            "free 3 GB and run it again",
+        ),
         (
             ("read-only file system", "permission denied"),
             "the project directory cannot be written",

@@ -68,9 +68,7 @@ class _Tally:
         self.seconds += seconds
         self.calls += 1
 
-    def result(
-        self, journey: Journey, failure: Exception | None, now: float
-    ) -> JourneyResult:
+    def result(self, journey: Journey, failure: Exception | None, now: float) -> JourneyResult:
         """The whole walk; ``failure`` is what ended it before its time."""
         outcome, detail = Outcome.OK, ""
         if isinstance(failure, CallFailed):
@@ -81,9 +79,7 @@ class _Tally:
         elif failure is not None:
             outcome, detail = Outcome.INVALID, f"{self.name}: {failure}"
         self.step("end", outcome)
-        return JourneyResult(
-            journey.name, outcome, now - self.began, tuple(self.steps), detail
-        )
+        return JourneyResult(journey.name, outcome, now - self.began, tuple(self.steps), detail)
 
 
 def client(target: Target) -> httpx.Client:
@@ -193,9 +189,7 @@ async def walk_async(
     tally = _Tally(clock())
     failure: Exception | None = None
     try:
-        await converse_async(
-            _observed(journey.walk(connector, person), tally, clock), http
-        )
+        await converse_async(_observed(journey.walk(connector, person), tally, clock), http)
     except (CallFailed, ExpectationMissed) as problem:
         failure = problem
     return tally.result(journey, failure, clock())
@@ -262,7 +256,5 @@ def _parts(call: Call) -> dict[str, Any]:
 def transport_problem(error: Exception) -> CallFailed:
     """What no whole HTTP reply means: timeout or transport, in words without addresses."""
     if isinstance(error, httpx.TimeoutException):
-        return CallFailed(
-            Outcome.TIMEOUT, f"no answer in time ({type(error).__name__})"
-        )
+        return CallFailed(Outcome.TIMEOUT, f"no answer in time ({type(error).__name__})")
     return CallFailed(Outcome.TRANSPORT, f"{type(error).__name__}: {error}"[:200])

@@ -1,0 +1,47 @@
+"""The telephone rings: a rep finds a contact by name, mail address or number, and opens it."""
+
+from __future__ import annotations
+
+from crmops.connectors.base import Connector, Record, Talk
+from crmops.journeys._pick import expect, pick_with
+from crmops.journeys.base import Journey, Person
+from crmops.wire import Step, Think
+
+_KEYS = ("email", "mobile", "name")
+
+
+def walk(crm: Connector, person: Person) -> Talk[None]:
+    """In the end a contact was found that carries what was searched for, and it was opened."""
+    yield Step("list_contacts")
+    page = yield from crm.list("contact", limit=20)
+    known = pick_with(page.records, person, *_KEYS)
+    expect(known is not None, "there was nothing to search for: no contacts")
+    if known is None:
+        return
+    key = person.rng.choice([name for name in _KEYS if known.get(name)])
+    text = str(known[key]).strip()
+    yield Think(4)
+    yield Step("search")
+    found = (yield from crm.search("contact", text)).records
+    hits = [record for record in found if _carries(record, text)]
+    expect(bool(hits), lambda: f"the {key} of contact {known['id']} is not found")
+    yield Think(3)
+    yield Step("open_contact")
+    chosen = next((one for one in hits if one["id"] == known["id"]), hits[0])
+    one = yield from crm.get("contact", chosen["id"])
+    expect(one.id == chosen["id"], lambda: f"asked for contact {chosen['id']}, got {one.id}")
+    yield Think(15)
+
+
+def _carries(record: Record, text: str) -> bool:
+    return any(text.casefold() in str(record.get(name) or "").casefold() for name in _KEYS)
+
+
+JOURNEY = Journey(
+    name="search",
+    summary="find a contact by name, mail address or number, and open it",
+    steps=("list_contacts", "search", "open_contact"),
+    walk=walk,
+    roles=("rep", "manager"),
+    weight=4.0,
+)

@@ -8,6 +8,8 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 MASK = "***"
+RESOLVER = "crmops_secrets"
+"""Key of the validation context that holds the function from ``env:NAME`` to a Secret."""
 
 
 class Secret:
@@ -50,12 +52,18 @@ class Secret:
     def __get_pydantic_core_schema__(
         cls, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            lambda value: value if isinstance(value, cls) else cls(str(value)),
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda _: MASK
-            ),
+        return core_schema.with_info_plain_validator_function(
+            cls._from_input,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda _: MASK),
         )
+
+    @classmethod
+    def _from_input(cls, value: Any, info: core_schema.ValidationInfo) -> Secret:
+        """A value as it is, or what the reader of references in the context makes of it."""
+        if isinstance(value, Secret):
+            return value
+        read = (info.context or {}).get(RESOLVER)
+        return read(value) if read else cls(str(value))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:

@@ -65,11 +65,13 @@ def workspace() -> str:
 
 
 def _unwritable(cause: OSError) -> SetupError:
+    where = cause.filename or ROOT
     if cause.errno in {errno.ENOSPC, errno.EDQUOT}:
         return SetupError(f"the disk of {ROOT} is full", "free 3 GB and run it again")
-    return SetupError(
-        f"{ROOT} cannot be written ({cause.strerror})", "clone it to a directory that you own"
-    )
+    if cause.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        fix = "clone the project to a directory that you own"
+        return SetupError(f"{where} cannot be used: {cause.strerror}", fix)
+    return SetupError(f"{where}: {cause.strerror or cause}", "mend that and run it again")
 
 
 def environment(wanted: str) -> str:

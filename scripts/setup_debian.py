@@ -40,10 +40,9 @@ def apt_fix(*packages: str) -> str:
 
 def have(name: str) -> Path | None:
     """A program that is unpacked here, or installed on the machine."""
-    for place in (TOOLS / "usr/bin", *map(Path, os.environ.get("PATH", "").split(os.pathsep))):
-        if (place / name).is_file() and os.access(place / name, os.X_OK):
-            return place / name
-    return Path(found) if (found := shutil.which(name, path="/usr/bin:/bin:/usr/sbin")) else None
+    path = os.environ.get("PATH", "")
+    found = shutil.which(name, path=f"{TOOLS}/usr/bin{os.pathsep}{path}{os.pathsep}/usr/bin:/bin")
+    return Path(found) if found else None
 
 
 def apt_options() -> list[str]:

@@ -74,7 +74,10 @@ def candidates() -> Iterator[str]:
 
 def open_to_others(path: Path) -> bool:
     """Whether another user can start this program (root's servers run as another user)."""
-    return all(parent.stat().st_mode & 0o001 for parent in [path, *path.parents])
+    try:
+        return all(part.stat().st_mode & 0o001 for part in [path, *path.parents])
+    except OSError:
+        return False
 
 
 def choose(wanted: str) -> Interpreter:

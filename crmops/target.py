@@ -46,6 +46,10 @@ class DatabaseAccess(_Part):
     replica_url: Secret | None = Field(
         default=None, description="audits read here when given"
     )
+    backup_url: Secret | None = Field(
+        default=None,
+        description="backups connect here when given: a role with REPLICATION and pg_read_all_data",
+    )
     data_directory: str = ""
     archive_directory: str = ""
     binaries: str = ""

@@ -58,18 +58,14 @@ class Artifacts:
         """Where a piece of evidence lies; raises HistoryError for a path that leads outside."""
         path = (self.root / evidence.path).resolve()
         if not path.is_relative_to(self.root.resolve()):
-            raise HistoryError(
-                f"evidence path {evidence.path!r} leads outside the artifacts"
-            )
+            raise HistoryError(f"evidence path {evidence.path!r} leads outside the artifacts")
         return path
 
     def intact(self, evidence: Evidence) -> bool:
         """Whether the file is there and still has the recorded hash."""
         try:
             with self.path(evidence).open("rb") as stream:
-                return (
-                    hashlib.file_digest(stream, "sha256").hexdigest() == evidence.sha256
-                )
+                return hashlib.file_digest(stream, "sha256").hexdigest() == evidence.sha256
         except OSError:
             return False
 

@@ -71,12 +71,8 @@ def bring_up(engine: sa.Engine, migrations: tuple[Migration, ...]) -> None:
         for step in migrations[version:]:
             step(connection)
         if found is None:
-            connection.execute(
-                sa.insert(meta).values(key=_VERSION, value=str(len(migrations)))
-            )
+            connection.execute(sa.insert(meta).values(key=_VERSION, value=str(len(migrations))))
         elif version < len(migrations):
             connection.execute(
-                sa.update(meta)
-                .where(meta.c.key == _VERSION)
-                .values(value=str(len(migrations)))
+                sa.update(meta).where(meta.c.key == _VERSION).values(value=str(len(migrations)))
             )

@@ -134,11 +134,7 @@ class History:
         limit: int = 100,
     ) -> list[Run]:
         """Runs that fit, newest first."""
-        query = (
-            sa.select(runs.c.body)
-            .order_by(runs.c.begun.desc(), runs.c.id.desc())
-            .limit(limit)
-        )
+        query = sa.select(runs.c.body).order_by(runs.c.begun.desc(), runs.c.id.desc()).limit(limit)
         if kind is not None:
             query = query.where(runs.c.kind == kind.value)
         if target is not None:
@@ -148,9 +144,7 @@ class History:
         if since is not None:
             query = query.where(runs.c.begun >= to_us(since))
         if finished is not None:
-            query = query.where(
-                runs.c.ended.is_not(None) if finished else runs.c.ended.is_(None)
-            )
+            query = query.where(runs.c.ended.is_not(None) if finished else runs.c.ended.is_(None))
         with self._read() as connection:
             return [load_record(body) for body in connection.scalars(query)]
 
@@ -163,17 +157,13 @@ class History:
 
     def live(self) -> list[LiveRun]:
         """Runs that are going on now."""
-        query = sa.select(runs.c.body, runs.c.beat, runs.c.live).where(
-            runs.c.ended.is_(None)
-        )
+        query = sa.select(runs.c.body, runs.c.beat, runs.c.live).where(runs.c.ended.is_(None))
         with self._read() as connection:
             return [
                 LiveRun(
                     load_record(row.body),
                     from_us(row.beat),
-                    tuple(
-                        Measure.model_validate(each) for each in json.loads(row.live)
-                    ),
+                    tuple(Measure.model_validate(each) for each in json.loads(row.live)),
                 )
                 for row in connection.execute(query)
             ]
@@ -192,9 +182,7 @@ class History:
 
     def reap(self) -> list[Run]:
         """End the runs of processes that were killed, as ``error``, and return them."""
-        query = sa.select(runs.c.body, runs.c.owner, runs.c.beat).where(
-            runs.c.ended.is_(None)
-        )
+        query = sa.select(runs.c.body, runs.c.owner, runs.c.beat).where(runs.c.ended.is_(None))
         with self._read() as connection:
             rows = list(connection.execute(query))
         reaped = []
@@ -242,9 +230,7 @@ class History:
         with self._write() as connection:
             ids = list(connection.scalars(query))
             for first in range(0, len(ids), 500):
-                connection.execute(
-                    sa.delete(runs).where(runs.c.id.in_(ids[first : first + 500]))
-                )
+                connection.execute(sa.delete(runs).where(runs.c.id.in_(ids[first : first + 500])))
         for run_id in ids:
             self.files.forget(run_id)
         return len(ids)
@@ -257,27 +243,18 @@ class History:
         """
         mine, now = owner or me(), utc_now()
         until = to_us(now + ttl)
+        ours = {"owner": mine, "until": until}
         with self._write() as connection:
-            taken = connection.execute(
-                sa.update(claims)
-                .where(
-                    claims.c.name == name,
-                    sa.or_(claims.c.until < to_us(now), claims.c.owner == mine),
-                )
-                .values(owner=mine, until=until)
-            )
-            if taken.rowcount:
+            if tally.insert_new(connection, claims, name=name, **ours):
                 return True
-            held = connection.scalar(
-                sa.select(claims.c.owner).where(claims.c.name == name)
+            free = sa.or_(claims.c.until < to_us(now), claims.c.owner == mine)
+            held = connection.scalar(sa.select(claims.c.owner).where(claims.c.name == name))
+            if held is not None and gone(held) is True:
+                free = sa.or_(free, claims.c.owner == held)
+            taken = connection.execute(
+                sa.update(claims).where(claims.c.name == name, free).values(**ours)
             )
-            if held is not None and gone(held) is not True:
-                return False
-            connection.execute(sa.delete(claims).where(claims.c.name == name))
-            connection.execute(
-                sa.insert(claims).values(name=name, owner=mine, until=until)
-            )
-        return True
+            return taken.rowcount == 1
 
     def release(self, name: str, owner: str = "") -> None:
         """Give a claim back, if it is still held by this owner."""

@@ -83,6 +83,4 @@ def to_us(moment: datetime) -> int:
 
 def from_us(value: int) -> datetime:
     """The aware UTC moment of a stored number."""
-    return datetime.fromtimestamp(value // 1_000_000, UTC).replace(
-        microsecond=value % 1_000_000
-    )
+    return datetime.fromtimestamp(value // 1_000_000, UTC).replace(microsecond=value % 1_000_000)

@@ -81,19 +81,24 @@ def _grow(
     newest: dict[str, int],
 ) -> None:
     """Insert a row or add ``step`` to it; ``newest`` columns only ever move forward."""
-    insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[
-        connection.dialect.name
-    ]
-    statement = insert(table).values(**key, **step, **newest)
+    statement = _insert(connection, table).values(**key, **step, **newest)
     ours = statement.excluded
     changes: dict[str, Any] = {name: table.c[name] + ours[name] for name in step}
     for name in newest:
-        changes[name] = sa.case(
-            (table.c[name] > ours[name], table.c[name]), else_=ours[name]
-        )
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=list(key), set_=changes)
-    )
+        changes[name] = sa.case((table.c[name] > ours[name], table.c[name]), else_=ours[name])
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changes))
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> Any:
+    kinds: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+    return kinds[connection.dialect.name](table)
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, **values: Any) -> bool:
+    """Insert a row unless its key is taken; whether it was inserted."""
+    statement = _insert(connection, table).values(**values).on_conflict_do_nothing()
+    # the row count of such an insert is not known in every driver, the returned row is
+    return connection.execute(statement.returning(*table.primary_key)).first() is not None
 
 
 def read_totals(connection: sa.Connection) -> list[Total]:
@@ -108,18 +113,14 @@ def read_totals(connection: sa.Connection) -> list[Total]:
             row.seconds,
             from_us(row.last_ended),
         )
-        for row in connection.execute(
-            sa.select(totals).order_by(*totals.primary_key.columns)
-        )
+        for row in connection.execute(sa.select(totals).order_by(*totals.primary_key.columns))
     ]
 
 
 def read_histograms(connection: sa.Connection) -> list[Histogram]:
     """Every histogram, all bounds present."""
     found: dict[tuple[str, str, str, str], tuple[dict[float, int], float]] = {}
-    for row in connection.execute(
-        sa.select(buckets).order_by(*buckets.primary_key.columns)
-    ):
+    for row in connection.execute(sa.select(buckets).order_by(*buckets.primary_key.columns)):
         key = (row.kind, row.target, row.subject, row.measure)
         counts, seconds = found.get(key, (dict.fromkeys(DURATION_BOUNDS, 0), 0.0))
         bound = math.inf if row.bound >= _LAST_BOUND else row.bound

@@ -48,6 +48,9 @@ def open_history(
     except (DBAPIError, OSError) as error:
         engine.dispose()
         raise _refused(error) from error
+    except HistoryError:
+        engine.dispose()
+        raise
     return History(engine, Artifacts(artifacts))
 
 

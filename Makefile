@@ -7,7 +7,7 @@ PYTHON ?=
 ARGS ?=
 BENCH ?= all
 
-RUN_SETUP = py=$$(sh scripts/find-python.sh "$(PYTHON)") && "$$py" scripts/setup.py --python "$(PYTHON)"
+RUN_SETUP = py=$$(sh scripts/find-python.sh "$(PYTHON)") && "$$py" -m scripts.setup --python "$(PYTHON)"
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints an interpreter that can run scripts/setup.py; setup.py itself chooses the one for .venv.
+# Prints an interpreter that can run the set-up, which then chooses the one for .venv.
 # A name in PATH proves nothing (a version manager leaves dead shims behind), so each is started.
 fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'
 for candidate in ${1:+"$1"} python3.13 python3.12 python3.11 python3 /usr/bin/python3; do

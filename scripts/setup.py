@@ -4,7 +4,7 @@ Standard library only: it runs before there is a virtual environment. Everything
 .tools inside the project. A stage that is done is stamped with a hash of what it was made from, so
 the second time takes no network and less than a second.
 
-    python3 scripts/setup.py [--for all|demo] [--python PROGRAM] [--strict]
+    python3 -m scripts.setup [--for all|demo] [--python PROGRAM] [--strict]
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import os
 import shutil
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import setup_debian
-import setup_python
-from setup_ui import LOG, ROOT, TOOLS, VENV, SetupError, say, stage
+from scripts import setup_debian, setup_python
+from scripts.setup_ui import LOG, ROOT, TOOLS, VENV, SetupError, say, stage
 
 STAMP = VENV / ".crmops-setup.json"
 NEEDED_BYTES = 3_000_000_000
@@ -31,10 +31,11 @@ EXIT_CANNOT_RUN, EXIT_INTERRUPTED = 4, 130
 
 
 def digest(minor: tuple[int, int]) -> str:
-    """A hash of all that .venv is made from: locks, project file, Python and place."""
-    parts = hashlib.sha256(f"{minor} {ROOT}".encode())
-    locks = (setup_python.lock_file(minor), setup_python.LOCKS / "bootstrap.txt")
-    for file in (*locks, ROOT / "pyproject.toml"):
+    """A hash of all that .venv is made from: locks, what pyproject.toml declares, Python, place."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    tools = project.pop("tool", {})
+    parts = hashlib.sha256(json.dumps([minor, str(ROOT), project, tools.get("hatch")]).encode())
+    for file in (setup_python.lock_file(minor), setup_python.LOCKS / "bootstrap.txt"):
         parts.update(file.read_bytes())
     return parts.hexdigest()
 

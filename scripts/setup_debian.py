@@ -15,34 +15,21 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from setup_ui import ROOT, TOOLS, ProgramFailed, run, say, warn
+from crmops import binaries
+from crmops.binaries import PACKAGES, install_command
+from crmops.errors import CannotRun
+from scripts.setup_ui import ROOT, TOOLS, ProgramFailed, SetupError, run, say, warn
 
 APT = TOOLS / "apt"
-SERVERS = ("prometheus", "prometheus-alertmanager")
+SERVERS = ("prometheus", "promtool", "alertmanager")
 BROWSER = ("chromium", "fonts-noto-cjk")
-BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-TEMPLATE = Path("/usr/share/prometheus/alertmanager/default.tmpl")
 POLICY = Path("/usr/sbin/policy-rc.d")
 MISSING = "missing"
 NEVER_UNPACKED = ("libc6_", "libc-bin_")
-
-
-def apt_fix(*packages: str) -> str:
-    """The command that installs packages for good, with sudo where it takes that."""
-    sudo = "" if os.geteuid() == 0 else "sudo "
-    return f"{sudo}apt-get install -y --no-install-recommends {' '.join(packages)}"
-
-
-def have(name: str) -> Path | None:
-    """A program that is unpacked here, or installed on the machine."""
-    path = os.environ.get("PATH", "")
-    found = shutil.which(name, path=f"{TOOLS}/usr/bin{os.pathsep}{path}{os.pathsep}/usr/bin:/bin")
-    return Path(found) if found else None
 
 
 def apt_options() -> list[str]:
@@ -98,7 +85,7 @@ def _wheels() -> list[Path]:
 
 def install_servers() -> str:
     """Make prometheus, promtool and prometheus-alertmanager available; warn where that fails."""
-    missing = [name for name in SERVERS if not have(name)]
+    missing = sorted({PACKAGES.get(name, name) for name in SERVERS if not find(name)})
     if missing and not shutil.which("apt-get"):
         warn(
             f"{' and '.join(missing)} not found, and this machine has no apt-get: "
@@ -111,41 +98,31 @@ def install_servers() -> str:
         try:
             unpack(missing, " and ".join(missing))
         except ProgramFailed as failed:
-            warn(f"{failed}; alerts will be unknown in the demo", apt_fix(*SERVERS))
+            warn(f"{failed}; alerts will be unknown in the demo", failed.fix)
             return MISSING
-    return _template_ready()
+    _make_startable()
+    return f"{find('prometheus')} and {find('alertmanager')}"
 
 
-def _template_ready() -> str:
-    where = f"{have('prometheus')} and {have('prometheus-alertmanager')}"
-    if TEMPLATE.exists() or namespaces_allowed():
-        return where
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        return _install_alertmanager()
-    warn(
-        "Alertmanager looks for its template at a fixed place, and this machine allows no private "
-        "mount namespace to put it there: alerts will be unknown in the demo",
-        apt_fix("prometheus-alertmanager"),
-    )
-    return where
-
-
-def namespaces_allowed() -> bool:
-    """Whether a private mount namespace can be made and mounted in, as this user."""
-    how = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+def find(name: str) -> Path | None:
+    """A program that is unpacked here, installed on the machine or named by the user."""
     try:
-        done = subprocess.run(
-            [*how, "mount", "-t", "tmpfs", "tmpfs", "/usr/share"],
-            capture_output=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+        return binaries.find_binary(name)
+    except CannotRun as wrong:
+        raise SetupError(wrong.message, wrong.hint) from wrong
 
 
-def _install_alertmanager() -> str:
+def _make_startable() -> None:
+    try:
+        binaries.alertmanager_command([])
+    except CannotRun as cannot:
+        if os.geteuid() == 0 and shutil.which("apt-get"):
+            _install_alertmanager()
+        else:
+            warn(f"{cannot.message}: alerts will be unknown in the demo", cannot.hint)
+
+
+def _install_alertmanager() -> None:
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     package = "prometheus-alertmanager"
     try:
@@ -157,8 +134,8 @@ def _install_alertmanager() -> str:
                 env=env,
             )
     except ProgramFailed as failed:
-        warn(f"{failed}; alerts will be unknown in the demo", apt_fix(package))
-    return f"{have('prometheus')} and {have(package)}"
+        fix = f"{failed.fix}, or by hand: {install_command(package)}"
+        warn(f"{failed}; alerts will be unknown in the demo", fix)
 
 
 @contextmanager
@@ -177,9 +154,8 @@ def services_stay_down() -> Iterator[None]:
 
 def install_browser() -> str:
     """Make Chromium available for the tests of the console; warn where that fails."""
-    for name in BROWSER_NAMES:
-        if found := have(name):
-            return str(found)
+    if found := find("chromium"):
+        return str(found)
     try:
         if not shutil.which("apt-get"):
             raise ProgramFailed("this machine has no apt-get", "", "")
@@ -191,7 +167,7 @@ def install_browser() -> str:
         )
         return MISSING
     _wrap_chromium()
-    return str(have("chromium"))
+    return str(find("chromium"))
 
 
 def _wrap_chromium() -> None:

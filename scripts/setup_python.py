@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import setup_debian
-from setup_ui import ROOT, TOOLS, VENV, ProgramFailed, SetupError, run, say
+from crmops.binaries import install_command
+from scripts import setup_debian
+from scripts.setup_ui import ROOT, TOOLS, VENV, ProgramFailed, SetupError, run, say
 
 OLDEST, TOO_NEW = (3, 11), (3, 14)
 VENV_PYTHON = VENV / "bin" / "python"
@@ -118,7 +119,7 @@ def make_venv(wanted: str) -> str:
     if not chosen.has_venv:
         raise SetupError(
             f"{chosen} has no venv module",
-            setup_debian.apt_fix(f"python{chosen.minor[0]}.{chosen.minor[1]}-venv"),
+            install_command(f"python{chosen.minor[0]}.{chosen.minor[1]}-venv"),
         )
     shutil.rmtree(VENV, ignore_errors=True)
     run([chosen.path, "-m", "venv", "--without-pip", VENV], what="making .venv")
@@ -144,7 +145,7 @@ def pip_command(home: Interpreter) -> list[str | Path]:
     if wheel is not None:
         return [VENV_PYTHON, wheel / "pip"]
     minor = f"python{home.minor[0]}.{home.minor[1]}"
-    raise SetupError("this Python has no pip", setup_debian.apt_fix(f"{minor}-venv"))
+    raise SetupError("this Python has no pip", install_command(f"{minor}-venv"))
 
 
 def pip_settings(pip: list[str | Path]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -70,6 +70,13 @@ class Call:
         if found is None:
             raise missing(f"entity {name[:60]!r}")
         return found
+
+    @property
+    def reader(self) -> Principal:
+        """Whose permissions a read is held to: the caller's, unless the fault knob leaks."""
+        if self.services.faults.knobs.leak_permission:
+            return replace(self.principal, role="integration")
+        return self.principal
 
     def path_id(self) -> int:
         """The record id of the path, remembered for the access log; ApiError 404 if unfit."""

@@ -33,6 +33,13 @@ create index if not exists leads_mobile on leads (mobile collate "C");
 create index if not exists leads_updated on leads (updated_at, id);
 create index if not exists leads_tag on leads (source_tag) where source_tag is not null;
 
+create index if not exists leads_converted_contact on leads (converted_contact_id)
+    where converted_contact_id is not null;
+create index if not exists leads_converted_account on leads (converted_account_id)
+    where converted_account_id is not null;
+create index if not exists leads_converted_deal on leads (converted_deal_id)
+    where converted_deal_id is not null;
+
 create index if not exists deals_owner on deals (owner_id, id);
 create index if not exists deals_account on deals (account_id);
 create index if not exists deals_contact on deals (contact_id) where contact_id is not null;

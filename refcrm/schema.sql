@@ -238,3 +238,31 @@ create table if not exists defects (
     field text,
     of_record_id bigint
 );
+
+-- Who already has this e-mail address or mobile number. The locks make two creates of the same
+-- person, started at the same moment by any two servers, see one another: the second waits here,
+-- and its look-ups, being in a volatile function, then see what the first has committed.
+create or replace function crm_duplicates(wanted_email text, wanted_mobile text)
+returns table (entity text, record_id bigint, name text, owner_id bigint)
+language plpgsql volatile as $$
+begin
+    if wanted_email is not null then
+        perform pg_advisory_xact_lock(hashtextextended('email ' || lower(wanted_email), 0));
+    end if;
+    if wanted_mobile is not null then
+        perform pg_advisory_xact_lock(hashtextextended('mobile ' || wanted_mobile, 0));
+    end if;
+    return query
+    (select 'contacts', c.id, c.name, c.owner_id from contacts c
+     where lower(c.email) collate "C" = lower(wanted_email) limit 5)
+    union
+    (select 'contacts', c.id, c.name, c.owner_id from contacts c
+     where c.mobile collate "C" = wanted_mobile limit 5)
+    union
+    (select 'leads', l.id, l.name, l.owner_id from leads l
+     where lower(l.email) collate "C" = lower(wanted_email) limit 5)
+    union
+    (select 'leads', l.id, l.name, l.owner_id from leads l
+     where l.mobile collate "C" = wanted_mobile limit 5);
+end
+$$;

@@ -17,11 +17,19 @@ from crmops.config.accounts import read_accounts
 from crmops.config.explain import explain
 from crmops.config.frame import ROOM_SECTIONS, AccountsFile, Frame, TargetSettings
 from crmops.config.layers import Layers
-from crmops.config.reader import Document, Key, Plain, dotted, nearest, read_document
+from crmops.config.reader import (
+    Document,
+    Key,
+    Plain,
+    dotted,
+    nearest,
+    parse_document,
+    read_document,
+)
 from crmops.config.references import check_form, is_reference, reader
 from crmops.config.types import BASE, against
 from crmops.errors import ConfigError
-from crmops.secret import RESOLVER, Secret
+from crmops.secret import MASK, RESOLVER, Secret
 from crmops.target import Target
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -50,6 +58,12 @@ def load_config(
     return Config(found.absolute(), layers, environ)
 
 
+def parse_config(text: str, shown: str, *, directory: Path | None = None) -> Config:
+    """A configuration from a text, without variables and flags.  Raises ConfigError."""
+    path = (directory or Path.cwd()).absolute() / DEFAULT_NAME
+    return Config(path, Layers(parse_document(text, shown)), {})
+
+
 def empty_config(directory: Path) -> Config:
     """Only the defaults, for commands that make sense without a file."""
     path = directory.absolute() / DEFAULT_NAME
@@ -64,7 +78,8 @@ class Config:
         self.warnings: list[str] = []
         self._layers = layers
         self._environ = environ
-        self._read_secret = reader(self.directory, environ, self._warn)
+        self._known_secrets: set[str] = set()
+        self._look_up = reader(self.directory, environ, self._warn)
         self._frame = self._validate(Frame, layers.values, (), check_form)
         self._check_names()
 
@@ -176,6 +191,17 @@ class Config:
                 self.target(each)
             self.history_url  # noqa: B018 - looks its secret up
         return unchecked
+
+    def mask(self, text: str) -> str:
+        """A text without any secret that was looked up, for logs and crash files."""
+        for each in sorted(self._known_secrets, key=len, reverse=True):
+            text = text.replace(each, MASK)
+        return text
+
+    def _read_secret(self, value: object) -> Secret:
+        found = self._look_up(value)
+        self._known_secrets.add(found.reveal())
+        return found
 
     def _warn(self, message: str) -> None:
         if message not in self.warnings:

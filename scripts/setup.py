@@ -40,10 +40,10 @@ def digest(minor: tuple[int, int]) -> str:
     return parts.hexdigest()
 
 
-def stamped() -> str:
-    """The hash that .venv was last completed with, empty when it never was."""
+def stamped(key: str) -> str:
+    """What .venv was last completed with, by key; empty when it never was."""
     try:
-        return str(json.loads(STAMP.read_text())["digest"])
+        return str(json.loads(STAMP.read_text())[key])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
@@ -57,7 +57,7 @@ def workspace() -> str:
     except OSError as cause:
         raise _unwritable(cause) from cause
     free = shutil.disk_usage(ROOT).free
-    if not stamped() and free < NEEDED_BYTES:
+    if not stamped("digest") and free < NEEDED_BYTES:
         raise SetupError(
             f"{free / 1e9:.1f} GB free on the disk of {ROOT}, the set-up takes 2 to 3 GB",
             "free some space, or clone the project to a larger disk",
@@ -79,15 +79,19 @@ def environment(wanted: str) -> str:
     """Bring .venv up to its lock file; nothing to do when its stamp says so."""
     have = setup_python.current()
     same = have and (not wanted or setup_python.choose(wanted).version == have.version)
-    if have and same and have.supported and stamped() == digest(have.minor):
+    if have and same and have.supported and stamped("digest") == digest(have.minor):
         return f"up to date: {have}"
+    if stamped("root") not in {"", str(ROOT)}:
+        shutil.rmtree(
+            VENV
+        )  # the project was moved or copied: the programs in it name the old place
     STAMP.unlink(missing_ok=True)
     say(f"      {setup_python.make_venv(wanted)}")
     home = setup_python.current()
     if home is None:
         raise SetupError(".venv was made but its Python does not start", "remove .venv, try again")
     found = setup_python.install_packages(home)
-    STAMP.write_text(json.dumps({"digest": digest(home.minor)}))
+    STAMP.write_text(json.dumps({"digest": digest(home.minor), "root": str(ROOT)}))
     return found
 
 

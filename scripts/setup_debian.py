@@ -158,7 +158,7 @@ def install_browser() -> str:
         return str(found)
     try:
         if not shutil.which("apt-get"):
-            raise ProgramFailed("this machine has no apt-get", "", "")
+            raise ProgramFailed("this machine has no apt-get", "")
         unpack(BROWSER, "Chromium and a Chinese font")
     except ProgramFailed as failed:
         warn(

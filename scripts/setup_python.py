@@ -25,7 +25,7 @@ NAMES = ("python3.13", "python3.12", "python3.11", "python3")
 ASK = (
     "import sys, importlib.util as u;"
     "print(*sys.version_info[:3], bool(u.find_spec('venv')), bool(u.find_spec('ensurepip')),"
-    " bool(u.find_spec('pip')), sys.executable, sep='|')"
+    " bool(u.find_spec('pip')), getattr(sys, '_base_executable', sys.executable), sep='|')"
 )
 
 
@@ -52,7 +52,11 @@ class Interpreter:
 
 
 def ask(program: str | Path) -> Interpreter | None:
-    """Start an interpreter and ask what it is; None when it does not start."""
+    """Start an interpreter and ask what it is; None when it does not start.
+
+    Of a virtual environment's Python the path is that of the one below it: an activated .venv of
+    this project would vanish under the feet of the one made from it.
+    """
     try:
         done = subprocess.run(
             [str(program), "-c", ASK], capture_output=True, text=True, timeout=30, check=True
@@ -112,10 +116,11 @@ def current() -> Interpreter | None:
 def make_venv(wanted: str) -> str:
     """Make .venv, or keep the one there if it still works and is of the wanted version."""
     have = current()
-    chosen = None if have and have.supported and not wanted else choose(wanted)
-    if have and have.supported and (chosen is None or chosen.version == have.version):
+    if have and have.supported and not wanted:
         return f"kept: {have}"
-    assert chosen is not None  # noqa: S101  (tells mypy what the two lines above imply)
+    chosen = choose(wanted)
+    if have and have.version == chosen.version:
+        return f"kept: {have}"
     if not chosen.has_venv:
         raise SetupError(
             f"{chosen} has no venv module",
@@ -215,6 +220,8 @@ def install_packages(home: Interpreter) -> str:
         run([*sync, "--compile-bytecode", lock], what=what, env=env)
         how = "by uv"
     except ProgramFailed as failed:
+        if failed.lasting:
+            raise
         say(f"      {failed}; installing with pip instead, which takes minutes")
         run([*locked, lock], what="installing the locked packages", env=quiet)
         how = "by pip"

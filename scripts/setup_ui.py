@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,11 +26,64 @@ class SetupError(Exception):
 
 
 class ProgramFailed(SetupError):
-    """A program that a stage ran has failed; `output` is what it printed."""
+    """A program that a stage ran has failed; `lasting`: another way would fail just the same."""
 
-    def __init__(self, message: str, fix: str, output: str) -> None:
+    def __init__(self, message: str, fix: str, *, lasting: bool = False) -> None:
         super().__init__(message, fix)
-        self.output = output
+        self.lasting = lasting
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A known cause of failures, recognised by what programs print about it."""
+
+    words: tuple[str, ...]
+    problem: str
+    fix: str
+    lasting: bool = True
+
+
+CAUSES = (
+    Cause(
+        ("no space left", "disk quota exceeded"),
+        "the disk is full",
+        "free 3 GB and run it again",
+    ),
+    Cause(
+        ("read-only file system", "permission denied"),
+        "the project directory cannot be written",
+        "clone it to a directory that you own",
+    ),
+    Cause(
+        (
+            "failed to fetch",
+            "failed to resolve",
+            "temporary failure",
+            "could not resolve",
+            "name or service not known",
+            "connection refused",
+            "network is unreachable",
+            "dns error",
+            "newconnectionerror",
+            "timed out",
+            "certificate",
+        ),
+        "the server of the packages could not be reached",
+        "check the network; a mirror or a proxy belongs into the settings of pip (pip config) and "
+        "apt, both are honoured here",
+    ),
+    Cause(
+        ("do not match the hashes", "hash mismatch"),
+        "a downloaded package is not the one that was locked",
+        "do not install it: check the mirror, or run scripts/lock.sh if it is right",
+    ),
+    Cause(
+        ("no matching distribution", "no solution found", "could not find a version"),
+        "the package index lacks a locked version, or did not answer",
+        "use an index that has it, or run scripts/lock.sh against yours",
+        lasting=False,
+    ),
+)
 
 
 def say(text: str) -> None:
@@ -51,53 +105,13 @@ def stage(number: int, total: int, title: str, body: Callable[[], str]) -> str:
     return found
 
 
-def explain(output: str) -> tuple[str, str]:
-    """The cause of a failure, read off what the program printed, and its fix."""
+def explain(output: str) -> Cause:
+    """The likely cause of a failure, read off what the program printed."""
     text = output.lower()
-    causes = (
-        (
-            ("no space left", "disk quota exceeded"),
-            "the disk is full",
-            "free 3 GB and run it again",
-        ),
-        (
-            ("read-only file system", "permission denied"),
-            "the project directory cannot be written",
-            "clone it to a directory that you own",
-        ),
-        (
-            (
-                "failed to fetch",
-                "temporary failure",
-                "could not resolve",
-                "name or service not known",
-                "connection refused",
-                "network is unreachable",
-                "dns error",
-                "newconnectionerror",
-                "timed out",
-                "tls handshake",
-                "certificate",
-            ),
-            "a package index could not be reached",
-            "check the network; a mirror or a proxy goes into pip's own settings (pip config), "
-            "they are honoured here",
-        ),
-        (
-            ("no matching distribution", "no solution found", "could not find a version"),
-            "the package index lacks a locked version",
-            "use an index that has it, or run scripts/lock.sh against yours",
-        ),
-        (
-            ("do not match the hashes", "hash mismatch"),
-            "a downloaded package is not the one that was locked",
-            "do not install it: check the mirror, or run scripts/lock.sh if it is right",
-        ),
-    )
-    for words, cause, fix in causes:
-        if any(word in text for word in words):
-            return cause, fix
-    return "it failed", f"read {LOG.relative_to(ROOT)}"
+    for cause in CAUSES:
+        if any(word in text for word in cause.words):
+            return cause
+    return Cause((), "it failed", f"read {LOG.relative_to(ROOT)}", lasting=False)
 
 
 def run(
@@ -131,8 +145,8 @@ def run(
         log.seek(start)
         output = log.read().decode(errors="replace")
     if child.returncode != 0:
-        cause, fix = explain(output)
-        raise ProgramFailed(f"{what}: {cause}", fix, output)
+        cause = explain(output)
+        raise ProgramFailed(f"{what}: {cause.problem}", cause.fix, lasting=cause.lasting)
     return output
 
 

@@ -188,8 +188,9 @@ def _copy(block: Block, account: Account, original: Account, kind: str) -> Accou
         block.mark("accounts", twin.id, rates.MISSING, "uscc")
     if rng.random() < 0.3:
         twin.phone = NULL
+        block.mark("accounts", twin.id, rates.MISSING, "phone")
     if rng.random() < 0.3:
-        twin.website = original.website.removeprefix("https://")
+        twin.website = original.website.replace("https://www.", "http://")
     if rng.random() < 0.2:
         twin.address = original.address.translate(words.FULL_WIDTH)
     return twin

@@ -141,7 +141,12 @@ def _lookalikes(block: Block, contacts: list[Contact], clean: list[int]) -> None
 
 
 def _same_account(one: Contact, other: Contact) -> None:
+    local, _, host = other.email.partition("@")
+    if host == other.account.domain:
+        other.email = f"{local}@{one.account.domain}"
     other.account, other.account_id, other.city = one.account, one.account_id, one.city
+    room = other.address.partition("号")[2]
+    other.address = f"{one.address.partition('号')[0]}号{room}"
 
 
 def _switchboard(block: Block, one: Contact, other: Contact) -> None:
@@ -241,8 +246,8 @@ def _copy(block: Block, contact: Contact, original: Contact, kind: str) -> Conta
     twin.name, twin.mobile, twin.email = second_entry(block, "contacts", twin.id, one)
     if block.rng.random() < 0.3:
         twin.address = original.address.removeprefix(f"{original.city}市")
-    if block.rng.random() < 0.2:
-        twin.title = NULL
-    if block.rng.random() < 0.3:
-        twin.birth_date = NULL
+    for share, field in ((0.2, "title"), (0.3, "birth_date")):
+        if block.rng.random() < share:
+            setattr(twin, field, NULL)
+            block.mark("contacts", twin.id, rates.MISSING, field)
     return twin

@@ -83,7 +83,9 @@ def _lead(block: Block, position: int, accounts: list[Account]) -> Lead:
 
 def _convert(block: Block, leads: list[Lead], clean: list[int], known: list[Contact]) -> None:
     """Make an eighth of the clean leads ones that became a known contact, each another one."""
-    for at, contact in zip(clean[: len(clean) // 8], known, strict=False):
+    # A company without a name would be a defect that nobody planted.
+    named = (contact for contact in known if contact.account.name.strip(NULL))
+    for at, contact in zip(clean[: len(clean) // 8], named, strict=False):
         lead = leads[at]
         lead.name, lead.email, lead.mobile = contact.name, contact.email, contact.mobile
         lead.company, lead.city = contact.account.name, contact.account.city

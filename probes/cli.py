@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from crmops.cli_support import context, emit, exit_with, table, verdict_text
+from crmops.cli_support import JsonFlag, TargetOption, context, emit, exit_with, table
 from crmops.record import Run
 from crmops.units import human_value
 
@@ -17,29 +17,29 @@ DEFAULT_LIMIT = 5.0
 
 @app.command("run")
 def run(
-    name: Annotated[str, typer.Argument(help="the journey to walk")],
-    target: Annotated[str, typer.Option(help="which target; default: the default target")] = "",
-    limit: Annotated[float, typer.Option(help="seconds the walk may take")] = 0.0,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    name: Annotated[str, typer.Argument(help="The journey to walk.")],
+    target: TargetOption = "",
+    limit: Annotated[
+        float, typer.Option(help="Seconds that the walk may take; 0: as configured.")
+    ] = 0.0,
+    as_json: JsonFlag = False,
 ) -> None:
     """Walk one journey once, record it and say how it went."""
     from probes.run import run_probe
     from probes.settings import Settings
 
     ctx = context()
-    which = ctx.config.target(target or None)
+    which = ctx.target(target)
     settings = ctx.config.parse("probes", Settings)
     known = next((p.limit for p in settings.probes if p.journey == name), DEFAULT_LIMIT)
-    ran = run_probe(
-        which, name, ctx.history, limit=limit or known, config_digest=ctx.config.digest
-    )
+    ran = run_probe(which, name, ctx.history, limit=limit or known, config_digest=ctx.config.digest)
     emit(ran.dump(), as_json=as_json, table=lambda: _table(ran))
     exit_with(ran.verdict)
 
 
 @app.command("list")
 def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """The journeys there are and what they do."""
     from crmops.journeys import journeys
@@ -60,8 +60,6 @@ def list_(
 
 
 def _table(ran: Run) -> object:
-    rows = [
-        (m.name, human_value(m.value, m.unit), str(m.observed)) for m in ran.measures
-    ]
-    title = f"probe {ran.subject} on {ran.target}: {verdict_text(ran.verdict)} {ran.reason}"
+    rows = [(m.name, human_value(m.value, m.unit), str(m.observed)) for m in ran.measures]
+    title = f"probe {ran.subject} on {ran.target}: {ran.verdict}, {ran.reason}"
     return table(title, ("measure", "value", "samples"), rows)

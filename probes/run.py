@@ -78,7 +78,7 @@ def _person(target: Target) -> Person:
             f"target {target.name!r} has no username and password for probes",
             hint="Set username, and password as env:NAME or file:PATH.",
         )
-    return Person(target.username, target.password.reveal(), role="probe", rng=random.Random())  # noqa: S311
+    return Person(target.username, target.password.reveal(), role="probe", rng=random.Random())
 
 
 def _demand(journey: Journey, connector: Connector, target: Target) -> None:

@@ -81,7 +81,7 @@ class Scheduler:
                 config_digest=self._digest,
             )
         except CrmopsError as error:
-            log.error("probe %s on %s: %s", probe.journey, target.name, error)
+            log.warning("probe %s on %s: %s", probe.journey, target.name, error)
         except Exception:
             log.exception("probe %s on %s met a defect", probe.journey, target.name)
 

@@ -18,7 +18,8 @@ class Probe(BaseModel):
     target: Annotated[str, Field(description="empty: the default target")] = ""
     every: Annotated[Seconds, Field(ge=0.5, description="from one begin to the next")] = 15.0
     limit: Annotated[
-        Seconds, Field(gt=0, description="a walk that takes longer is a fail, even if all went well")
+        Seconds,
+        Field(gt=0, description="a walk that takes longer is a fail, even if all went well"),
     ] = 5.0
 
 

@@ -1,0 +1,132 @@
+"""Every metric there is: name, type, labels, meaning.  docs/metrics.md lists the same.
+
+Labels are bounded: targets, subjects, steps and dimensions come from configuration and code,
+never from records, addresses or people.  An unknown number is an absent series, never a 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family."""
+
+    name: str
+    type: Literal["gauge", "counter", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+
+
+_WHAT = ("target", "subject")
+
+CATALOGUE: tuple[Metric, ...] = (
+    Metric("crm_exporter_info", "gauge", ("version",), "The version of crmops; always 1."),
+    Metric("crm_history_up", "gauge", (), "1 if the history could be read for this scrape."),
+    Metric(
+        "crm_runs_total",
+        "counter",
+        ("kind", *_WHAT, "verdict"),
+        "Ended runs of anything, by verdict; pruning never lowers it.",
+    ),
+    Metric(
+        "crm_run_last_ended_timestamp_seconds",
+        "gauge",
+        ("kind", *_WHAT),
+        "When the newest run ended, whatever its verdict; 0 if it is expected and never ran.",
+    ),
+    Metric(
+        "crm_run_last_success_timestamp_seconds",
+        "gauge",
+        ("kind", *_WHAT),
+        "When a run last passed; 0 if it is expected or ran and never passed.",
+    ),
+    Metric("crm_runs_open", "gauge", ("kind", "target"), "Runs that are going on now."),
+    Metric(
+        "crm_probe_runs_total",
+        "counter",
+        ("target", "journey", "result"),
+        "Walks of a journey by result; every result exists from the start.",
+    ),
+    Metric(
+        "crm_probe_duration_seconds",
+        "histogram",
+        ("target", "journey"),
+        "Seconds of a whole walk, login included.",
+    ),
+    Metric(
+        "crm_probe_step_duration_seconds",
+        "histogram",
+        ("target", "journey", "step"),
+        "Seconds spent in the calls of one step.",
+    ),
+    Metric(
+        "crm_probe_limit_seconds",
+        "gauge",
+        ("target", "journey"),
+        "The configured limit of a walk.",
+    ),
+    Metric(
+        "crm_dq_score_ratio",
+        "gauge",
+        ("target", "suite", "dimension"),
+        "Score of the newest audit; dimension overall is the weighted whole.",
+    ),
+    Metric("crm_dq_rows", "gauge", ("target", "suite"), "Rows that the newest audit saw."),
+    Metric(
+        "crm_dq_rules",
+        "gauge",
+        ("target", "suite", "state"),
+        "Rules of the newest audit that failed, errored or saw no rows.",
+    ),
+    Metric("crm_backup_size_bytes", "gauge", ("target",), "Size of the newest good backup."),
+    Metric(
+        "crm_backup_duration_seconds",
+        "gauge",
+        ("target",),
+        "Seconds that the newest good backup took.",
+    ),
+    Metric(
+        "crm_drill_rto_seconds",
+        "gauge",
+        ("target",),
+        "Recovery time that the newest drill measured.",
+    ),
+    Metric(
+        "crm_drill_rpo_seconds", "gauge", ("target",), "Data loss that the newest drill measured."
+    ),
+    Metric(
+        "crm_load_users",
+        "gauge",
+        ("target", "workload"),
+        "People at work in the running load test.",
+    ),
+    Metric(
+        "crm_load_request_rate",
+        "gauge",
+        ("target", "workload"),
+        "Requests per second in the running load test.",
+    ),
+    Metric(
+        "crm_load_error_ratio",
+        "gauge",
+        ("target", "workload"),
+        "Share of failed requests in the running load test.",
+    ),
+    Metric(
+        "crm_load_response_time_seconds",
+        "gauge",
+        ("target", "workload", "quantile"),
+        "Response time of the newest ended load test.",
+    ),
+    Metric(
+        "crm_gate_verdict",
+        "gauge",
+        ("target", "gate", "verdict"),
+        "1 for the newest verdict of a gate, 0 for the others.",
+    ),
+)
+
+BY_NAME: dict[str, Metric] = {each.name: each for each in CATALOGUE}

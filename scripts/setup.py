@@ -67,6 +67,8 @@ def workspace() -> str:
 
 def _unwritable(cause: OSError) -> SetupError:
     where = cause.filename or ROOT
+    if str(where).startswith(f"{ROOT}{os.sep}"):
+        where = ROOT
     if cause.errno in {errno.ENOSPC, errno.EDQUOT}:
         return SetupError(f"the disk of {ROOT} is full", "free 3 GB and run it again")
     if cause.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:

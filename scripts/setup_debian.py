@@ -48,6 +48,7 @@ def apt_options() -> list[str]:
         "Acquire::Retries": "2",
         "Acquire::http::Timeout": "30",
         "Acquire::Languages": "none",
+        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
     }
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
@@ -60,8 +61,8 @@ def unpack(packages: Sequence[str], what: str) -> None:
     shutil.rmtree(APT / "archives", ignore_errors=True)
     options = apt_options()
     run(["apt-get", *options, "update"], what="reading Debian's package lists")
-    download = ["install", "--download-only", "--no-install-recommends", "-y", *packages]
-    run(["apt-get", *options, *download], what=f"downloading {what}")
+    download = ["install", "--download-only", "--reinstall", "--no-install-recommends", "-y"]
+    run(["apt-get", *options, *download, *packages], what=f"downloading {what}")
     for package in sorted((APT / "archives").glob("*.deb")):
         if not package.name.startswith(NEVER_UNPACKED):
             run(["dpkg", "-x", package, TOOLS], what=f"unpacking {package.name}")

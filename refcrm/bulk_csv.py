@@ -20,7 +20,7 @@ from refcrm.call import Call
 from refcrm.errors import ApiError, invalid
 from refcrm.model import Entity
 
-UPLOAD_LIMIT = 1_000_000_000
+UPLOAD_LIMIT = 512_000_000
 """Bytes of one import; beyond that callers split the file."""
 CELL_LIMIT = 2**20
 _IN_MEMORY = 2**20

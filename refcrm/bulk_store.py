@@ -15,13 +15,23 @@ import asyncpg
 
 from refcrm.bulk_csv import Row
 from refcrm.database import Connection
-from refcrm.model import Entity
+from refcrm.model import ENTITIES, Entity
 from refcrm.sessions import Principal
-from refcrm.sql import Arguments, colleagues
+from refcrm.sql import Arguments, colleagues, visible
 from refcrm.validate import check
 
 BATCH = 1_000
 _CHANGED_MEANWHILE = 3
+
+# Not crm_duplicates(), which locks each value until the end: a file has too many of them. The
+# price is that a twin created in the same moment goes unseen.
+_STORED_ALREADY = """
+select n from unnest($1::text[], $2::text[]) with ordinality t (email, mobile, n)
+where exists (select from contacts c where lower(c.email) collate "C" = lower(t.email))
+   or exists (select from contacts c where c.mobile collate "C" = t.mobile)
+   or exists (select from leads l where lower(l.email) collate "C" = lower(t.email))
+   or exists (select from leads l where l.mobile collate "C" = t.mobile)
+"""
 
 
 @dataclass(slots=True)
@@ -88,8 +98,7 @@ class Importer:
         await self._check_references(kept)
         await self._check_owners(kept)
         if self.refuse_duplicates and self.entity.duplicates:
-            for name in ("email", "mobile"):
-                await self._check_taken(kept, name, "is a duplicate")
+            await self._check_duplicates(kept)
         await self._write(kept)
 
     def _drop(
@@ -100,69 +109,81 @@ class Importer:
             self.outcome.reject(row, {name: why})
 
     async def _check_references(self, kept: dict[int, dict[str, Any]]) -> None:
+        """A reference must lead to a record that the caller may see, as in a single create."""
         for one in self.entity.fields:
-            if one.references is None or one.name not in self.names:
+            if one.references is None or one.name == "owner_id" or one.name not in self.names:
                 continue
-            wanted = {values[one.name] for values in kept.values()} - {None}
-            found = await self._present(one.references, "id", wanted)
-            unfit = [
-                r for r, v in kept.items() if v[one.name] is not None and v[one.name] not in found
-            ]
-            self._drop(kept, unfit, one.name, "does not exist")
+            other = ENTITIES[one.references]
+            arguments = Arguments(list({v[one.name] for v in kept.values()} - {None}))
+            mine = visible(other, self.who, arguments)
+            statement = f"select r.id from {other.name} r where r.id = any($1){mine}"
+            rows = await self.connection.fetch(statement, *arguments.values)
+            found = {row[0] for row in rows} | {None}
+            unfit = [row for row, values in kept.items() if values[one.name] not in found]
+            self._drop(kept, unfit, one.name, "no such record, or not yours to see")
 
     async def _check_owners(self, kept: dict[int, dict[str, Any]]) -> None:
-        """An empty owner is the caller; a foreign one must be among those the caller may see."""
+        """An empty owner is the caller; another must be among those the caller may give to."""
         if not self.entity.owned:
             return
-        arguments = Arguments()
-        allowed = colleagues(self.who, arguments)
-        owners = None
-        if allowed is not None:
-            owners = {row[0] for row in await self.connection.fetch(allowed, *arguments.values)}
-        foreign = []
+        named = {values.get("owner_id") for values in kept.values()} - {None, self.who.user_id}
+        arguments = Arguments(list(named))
+        reach = colleagues(self.who, arguments)
+        within = "true" if reach is None else f"id in ({reach})"
+        statement = f"select id, {within} from users where id = any($1)"
+        rows = await self.connection.fetch(statement, *arguments.values) if named else ()
+        fits: dict[int, bool] = {row[0]: row[1] for row in rows}
+        unknown, foreign = [], []
         for row, values in kept.items():
             owner = values.get("owner_id")
             if owner is None:
                 values["owner_id"] = self.who.user_id
-            elif owners is not None and owner not in owners:
+            elif owner != self.who.user_id and owner not in fits:
+                unknown.append(row)
+            elif not fits.get(owner, True):
                 foreign.append(row)
-        self._drop(kept, foreign, "owner_id", "is not yours to give to")
+        self._drop(kept, unknown, "owner_id", "no such user")
+        self._drop(kept, foreign, "owner_id", "outside your team or region")
 
-    async def _check_taken(self, kept: dict[int, dict[str, Any]], name: str, why: str) -> None:
-        """Drop rows whose value of this field is stored already or stands higher in the batch."""
-        if name not in self.names:
-            return
-        fold = name == "email"
-        keys = {
-            row: values[name].lower() if fold else values[name]
-            for row, values in kept.items()
-            if values[name] is not None
-        }
-        column = f'lower({name}) collate "C"' if fold else name
-        taken = await self._present(self.entity.name, column, set(keys.values()))
+    async def _check_duplicates(self, kept: dict[int, dict[str, Any]]) -> None:
+        """Drop rows whose e-mail address or mobile number a contact, lead or higher row has."""
+        pairs = [(values.get("email"), values.get("mobile")) for values in kept.values()]
+        rows = await self.connection.fetch(
+            _STORED_ALREADY,
+            [email for email, _ in pairs],
+            [mobile for _, mobile in pairs],
+        )
+        stored = {row[0] for row in rows}
+        seen: set[tuple[str, str]] = set()
+        unfit = []
+        for place, (row, (email, mobile)) in enumerate(zip(list(kept), pairs, strict=True), 1):
+            keys = {("email", (email or "").lower()), ("mobile", mobile or "")}
+            keys = {key for key in keys if key[1]}
+            if place in stored or keys & seen:
+                unfit.append(row)
+            seen |= keys
+        self._drop(kept, unfit, "", "has the e-mail address or mobile number of another record")
+
+    async def _check_unique(self, kept: dict[int, dict[str, Any]], name: str) -> None:
+        """Drop rows whose unique value is stored already or stands higher in the batch."""
+        keys = {row: values[name] for row, values in kept.items() if values.get(name) is not None}
+        # Table and column come from the model, the values are bound.
+        statement = f"select {name} from {self.entity.name} where {name} = any($1)"
+        rows = await self.connection.fetch(statement, list(keys.values())) if keys else ()
+        taken = {row[0] for row in rows}
         unfit = []
         for row, key in keys.items():
             if key in taken:
                 unfit.append(row)
             taken.add(key)
-        self._drop(kept, unfit, name, why)
-
-    async def _present(self, table: str, column: str, wanted: set[Any]) -> set[Any]:
-        if not wanted:
-            return set()
-        # Table and column come from the model, values are bound.
-        rows = await self.connection.fetch(
-            f"select {column} from {table} where {column} = any($1)",
-            list(wanted),
-        )
-        return {row[0] for row in rows}
+        self._drop(kept, unfit, name, "is taken")
 
     async def _write(self, kept: dict[int, dict[str, Any]]) -> None:
         """COPY the rows; should another writer take a unique value meanwhile, look again."""
         unique = [one.name for one in self.entity.fields if one.unique]
         for attempt in range(_CHANGED_MEANWHILE):
             for name in unique:
-                await self._check_taken(kept, name, "is taken")
+                await self._check_unique(kept, name)
             try:
                 async with self.connection.transaction():
                     await self._copy(kept)

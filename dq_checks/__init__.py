@@ -1,0 +1,1 @@
+"""Data-quality audits: how good the CRM's data is, by rule, dimension and owner."""

@@ -1,0 +1,90 @@
+"""What the audit command and its worker process say to each other: JSON, one message a line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dq_checks.formats import Country
+from dq_checks.suite import Suite
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Job(_Message):
+    """One suite to run.  ``url`` may hold a password: it goes over the pipe and nowhere else."""
+
+    id: int
+    url: str
+    suite: Suite
+    country: Country | Literal["auto"]
+    as_of: datetime
+    statement_timeout: float
+    worklist: Literal["none", "failed", "all"]
+    worklist_rows: int
+
+
+class Count(_Message):
+    """What one rule found: A good ones of B elements, or why it could not be counted."""
+
+    rule: str
+    status: Literal["counted", "error"]
+    checked: Annotated[int, Field(ge=0)] = 0
+    good: Annotated[int, Field(ge=0)] = 0
+    reason: str = ""
+
+
+class Issue(_Message):
+    """One record that breaks a rule: its key and its owner's, nothing else of it."""
+
+    rule: str
+    key: str
+    owner: str = ""
+
+
+class Ready(_Message):
+    """The worker has paid for its imports."""
+
+    event: Literal["ready"] = "ready"
+    versions: dict[str, str]
+
+
+class Progress(_Message):
+    """A sign of life from a job."""
+
+    event: Literal["progress"] = "progress"
+    job: int
+    stage: str
+
+
+class Audited(_Message):
+    """A suite was run to its end."""
+
+    event: Literal["audited"] = "audited"
+    job: int
+    rows: int
+    country: Country
+    counts: tuple[Count, ...]
+    issues: tuple[Issue, ...] = ()
+    shortened: tuple[str, ...] = ()
+    seconds: float
+    versions: dict[str, str]
+
+
+class Failed(_Message):
+    """A suite could not be run at all; the other suites can."""
+
+    event: Literal["failed"] = "failed"
+    job: int
+    reason: str
+    hint: str = ""
+
+
+class Answer(_Message):
+    """Any message of the worker."""
+
+    said: Annotated[Ready | Progress | Audited | Failed, Field(discriminator="event")]

@@ -1,0 +1,1 @@
+"""The process that audits: the only place that imports great_expectations."""

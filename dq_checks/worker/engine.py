@@ -1,0 +1,79 @@
+"""Great Expectations on a connection of ours, inside a transaction of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from great_expectations.core.batch import Batch
+from great_expectations.core.expectation_suite import ExpectationSuite
+from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
+from great_expectations.validator.validator import Validator
+
+from dq_checks.suite import Suite
+from dq_checks.worker.refusals import lost, timed_out
+from dq_checks.worker.session import Table
+
+
+class AuditEngine(SqlAlchemyExecutionEngine):
+    """The stock engine, reading through one connection.
+
+    Each query has a savepoint of its own, so that one that fails leaves the transaction, and
+    with it the snapshot, usable.  ``errors`` keeps what failed, for we tell causes apart and the
+    stock results keep only texts.  After a lost connection nothing more is sent.
+    """
+
+    def __init__(self, connection: sa.Connection, suite: Suite, table: Table) -> None:
+        self.connection = connection
+        self.suite = suite
+        self.table = table
+        self.errors: list[Exception] = []
+        super().__init__(engine=connection.engine, create_temp_table=False)
+
+    @contextmanager
+    def get_connection(self) -> Iterator[sa.Connection]:
+        """The one connection."""
+        yield self.connection
+
+    def execute_query(self, query: Any) -> Any:
+        """Run a query and fetch all of its few rows before its savepoint is released."""
+        if self.errors and lost(self.errors[-1]):
+            raise self.errors[-1]
+        try:
+            with self.connection.begin_nested():
+                return self.connection.execute(query).freeze()()
+        except Exception as error:
+            self.errors.append(error)
+            raise
+
+    def close(self) -> None:
+        """Nothing: the connection belongs to whoever gave it."""
+
+    @property
+    def stop(self) -> bool:
+        """Whether it makes no sense to ask the database again."""
+        return any(lost(each) or timed_out(each) for each in self.errors)
+
+    def validate(self, expectations: list[Any]) -> list[Any]:
+        """Validate expectations together; a result for each, in any order."""
+        data = SqlAlchemyBatchData(
+            execution_engine=self,
+            selectable=sa.select(*self.table.source.c).select_from(self.table.source),
+            create_temp_table=False,
+            source_table_name=self.suite.table,
+            source_schema_name=self.suite.table_schema,
+        )
+        suite = ExpectationSuite(self.suite.name, expectations=expectations)
+        validator = Validator(
+            execution_engine=self, expectation_suite=suite, batches=[Batch(data=data)]
+        )
+        validator.metrics_calculator.show_progress_bars = False
+        return list(
+            validator.graph_validate(
+                configurations=[each.configuration for each in suite.expectations],
+                runtime_configuration={"result_format": {"result_format": "BASIC"}},
+            )
+        )

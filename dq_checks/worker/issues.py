@@ -1,0 +1,101 @@
+"""The keys of the records that break a rule, fetched after the counting and within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from dq_checks.expressions import expression, key_part
+from dq_checks.messages import Count, Issue, Job
+from dq_checks.worker.engine import AuditEngine
+from dq_checks.worker.expectations import dangling, repeated
+
+if TYPE_CHECKING:
+    from dq_checks.worker.audit import Compiled
+
+_BATCH = 500
+
+
+def failing(
+    engine: AuditEngine, rules: Sequence[Compiled], counts: Sequence[Count], job: Job
+) -> tuple[list[Issue], list[str]]:
+    """The issues of the rules that the job wants listed, and the rules with more than it takes."""
+    if job.worklist == "none" or engine.stop:
+        return [], []
+    found = {each.rule: each for each in counts if each.status == "counted"}
+    issues: list[Issue] = []
+    shortened: list[str] = []
+    for each in rules:
+        count = found.get(each.rule.id)
+        if count is None or not _wanted(count, each.rule.threshold, job):
+            continue
+        try:
+            listed = list(_keys(engine, each, job.worklist_rows))
+        except SQLAlchemyError:  # the counts stand without the list
+            shortened.append(each.rule.id)
+            continue
+        issues += listed
+        if len(listed) < count.checked - count.good:
+            shortened.append(each.rule.id)
+    return issues, shortened
+
+
+def _wanted(count: Count, threshold: float, job: Job) -> bool:
+    bad = count.checked - count.good
+    return bad > 0 and (job.worklist == "all" or count.good < threshold * count.checked)
+
+
+def _keys(engine: AuditEngine, compiled: Compiled, limit: int) -> Iterator[Issue]:
+    query = _QUERIES[compiled.how.how](engine, compiled).limit(limit)
+    with (
+        engine.connection.begin_nested(),
+        engine.connection.execution_options(yield_per=_BATCH).execute(query) as rows,
+    ):
+        for key, owner in rows:
+            yield Issue(
+                rule=compiled.rule.id, key=str(key), owner="" if owner is None else str(owner)
+            )
+
+
+def _named(engine: AuditEngine) -> list[Any]:
+    suite, kinds = engine.suite, engine.table.kinds
+    owner = sa.column(suite.owner_column) if suite.owner_column in kinds else sa.null()
+    return [sa.column(suite.key).label("row_key"), owner.label("row_owner")]
+
+
+def _bad_rows(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
+    kinds, how = engine.table.kinds, compiled.how
+    good = sa.func.coalesce(expression(how.good, kinds), sa.false())
+    return (
+        sa.select(*_named(engine))
+        .select_from(engine.table.source)
+        .where(expression(how.checked, kinds), sa.not_(good))
+    )
+
+
+def _shared_keys(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
+    how, kinds = compiled.how, engine.table.kinds
+    parts = [key_part(each, kinds, ignore_case=how.ignore_case) for each in how.columns]
+    groups = repeated(how, engine).having(sa.func.count() > 1).subquery("groups")
+    rows = (
+        sa.select(*_named(engine), *[each.label(f"k{at}") for at, each in enumerate(parts)])
+        .select_from(engine.table.source)
+        .where(expression(how.checked, kinds))
+        .subquery("rows")
+    )
+    same = sa.and_(*(rows.c[f"k{at}"] == groups.c[f"k{at}"] for at in range(len(parts))))
+    return (
+        sa.select(rows.c.row_key, rows.c.row_owner)
+        .select_from(rows.join(groups, same))
+        .order_by(*(rows.c[f"k{at}"] for at in range(len(parts))), rows.c.row_key)
+    )
+
+
+def _dangling(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
+    return dangling(compiled.how, engine)
+
+
+_QUERIES = {"rows": _bad_rows, "unique": _shared_keys, "reference": _dangling}

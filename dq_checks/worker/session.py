@@ -1,0 +1,122 @@
+"""One read-only transaction in which a whole suite sees one state of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
+
+from dq_checks.expressions import Kind, kind_of
+from dq_checks.suite import Suite
+from dq_checks.worker.refusals import explain, refused_login
+
+
+class JobProblem(Exception):
+    """A suite cannot be run at all."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it is: its columns and what they hold."""
+
+    source: sa.TableClause
+    kinds: dict[str, Kind]
+
+
+@contextmanager
+def reading(url: str, statement_timeout: float) -> Iterator[sa.Connection]:
+    """A connection inside a read-only transaction on one snapshot; rolled back at the end.
+
+    Raises JobProblem when the database does not let us in.
+    """
+    address = driver_url(url)
+    engine = sa.create_engine(address, poolclass=sa.NullPool, connect_args=_arguments(address))
+    try:
+        connection = engine.connect()
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise JobProblem(*refused_login(error)) from None
+    try:
+        _begin(connection, statement_timeout)
+        yield connection
+    finally:
+        _end(connection)
+        engine.dispose()
+
+
+def driver_url(url: str) -> sa.URL:
+    """The address with the driver that we install.  Raises JobProblem if it is none."""
+    try:
+        address = sa.make_url(url)
+    except SQLAlchemyError:
+        raise JobProblem(
+            "the database's address cannot be read", "Write postgresql://USER@HOST/NAME."
+        ) from None
+    if address.drivername in ("postgresql", "postgres"):
+        return address.set(drivername="postgresql+psycopg")
+    return address
+
+
+def inspect(connection: sa.Connection, suite: Suite) -> Table:
+    """The suite's table.  Raises JobProblem naming a table that is missing or may not be read."""
+    name = f"{suite.table_schema}.{suite.table}" if suite.table_schema else suite.table
+    try:
+        columns = sa.inspect(connection).get_columns(suite.table, schema=suite.table_schema)
+    except NoSuchTableError:
+        raise JobProblem(
+            f"table {name} is missing",
+            "Is it another database, or was the table renamed?  A suite names its table.",
+        ) from None
+    except SQLAlchemyError as error:
+        raise JobProblem(f"table {name} cannot be looked at: {explain(error)}") from None
+    kinds = {each["name"]: kind_of(each["type"]) for each in columns}
+    if suite.key not in kinds:
+        raise JobProblem(f"table {name} has no column {suite.key}, the suite's key")
+    source = sa.table(suite.table, *map(sa.column, kinds), schema=suite.table_schema)
+    try:
+        with connection.begin_nested():
+            connection.execute(sa.select(sa.literal(1)).select_from(source).limit(1))
+    except SQLAlchemyError as error:
+        raise JobProblem(
+            f"table {name} cannot be read: {explain(error)}",
+            "Grant SELECT on the table to the role of database.url.",
+        ) from None
+    return Table(source, kinds)
+
+
+def _arguments(address: sa.URL) -> dict[str, object]:
+    if address.get_backend_name() != "postgresql":
+        return {}
+    return {"connect_timeout": 10, "application_name": "crmops dq"}
+
+
+def _begin(connection: sa.Connection, statement_timeout: float) -> None:
+    if connection.dialect.name != "postgresql":
+        connection.begin()
+        return
+    connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    connection.begin()
+    milliseconds = max(int(statement_timeout * 1000), 1)
+    for setting, value in (
+        ("statement_timeout", str(milliseconds)),
+        ("lock_timeout", str(min(milliseconds, 5000))),
+        ("idle_in_transaction_session_timeout", "600000"),
+        ("timezone", "UTC"),
+    ):
+        connection.execute(sa.select(sa.func.set_config(setting, value, True)))
+
+
+def _end(connection: sa.Connection) -> None:
+    try:
+        connection.rollback()
+        connection.close()
+    except SQLAlchemyError:  # it is gone already, and there is nothing to keep
+        connection.invalidate()

@@ -88,7 +88,7 @@ def start(directory: Path) -> Cluster:
     Raises RefcrmError when the directory cannot be used or PostgreSQL does not come up.
     """
     user = osuser.substitute()
-    directory = _prepare(directory, user)
+    directory = prepare(directory)
     bin_dir = _binaries(directory, user)
     stop(directory)
     if not (directory / "pgdata" / "PG_VERSION").exists():
@@ -110,6 +110,30 @@ def start(directory: Path) -> Cluster:
     cluster = Cluster(directory, bin_dir, socket_dir, port, pid, os_user)
     _ensure_database(cluster, user)
     return cluster
+
+
+def prepare(directory: Path) -> Path:
+    """Make directory if need be, for the user that PostgreSQL runs as; its absolute path.
+
+    Raises RefcrmError when that user cannot get there.
+    """
+    user = osuser.substitute()
+    directory = directory.resolve()
+    fresh = not directory.exists()
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if fresh or not any(directory.iterdir()):
+        osuser.give(directory, user)
+    if user is not None and (blocked := osuser.blocked_at(directory, user)) is not None:
+        raise RefcrmError(
+            f"{directory} cannot be reached by user {user.name}, who runs PostgreSQL for root: "
+            f"{blocked} is closed to others",
+            hint="Choose a directory below /tmp, or run as a plain user.",
+        )
+    archive = directory / "archive"
+    if not archive.exists():
+        archive.mkdir(mode=0o700)
+        osuser.give(archive, user)
+    return directory
 
 
 def stop(directory: Path) -> bool:
@@ -134,25 +158,6 @@ def stop(directory: Path) -> bool:
 def is_running(cluster: Cluster) -> bool:
     """Whether the cluster's first process is still alive."""
     return _running_pid(cluster.data) == cluster.pid
-
-
-def _prepare(directory: Path, user: OsUser | None) -> Path:
-    directory = directory.resolve()
-    fresh = not directory.exists()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if fresh or not any(directory.iterdir()):
-        osuser.give(directory, user)
-    if user is not None and (blocked := osuser.blocked_at(directory, user)) is not None:
-        raise RefcrmError(
-            f"{directory} cannot be reached by user {user.name}, who runs PostgreSQL for root: "
-            f"{blocked} is closed to others",
-            hint="Choose a directory below /tmp, or run as a plain user.",
-        )
-    archive = directory / "archive"
-    if not archive.exists():
-        archive.mkdir(mode=0o700)
-        osuser.give(archive, user)
-    return directory
 
 
 def _binaries(directory: Path, user: OsUser | None) -> Path:

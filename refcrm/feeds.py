@@ -53,7 +53,7 @@ async def deleted(call: Call) -> Answer:
         "select record_id::text as id, deleted_at, id as place from deletions "
         "where entity = $3 and (deleted_at, id) > ($1, $2) "
         "and deleted_at <= now() - make_interval(secs => $4) "
-        "order by deleted_at, id limit $5",
+        "order by deleted_at, deletions.id limit $5",
         (*_begin(call), entity.name, lag, limit + 1),
     )
     shown, more = paging.cut(rows, limit)

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from refcrm import paging
+from refcrm.database import Record
 from refcrm.errors import invalid
 from refcrm.model import Entity, Field, Type
 from refcrm.sql import Arguments
@@ -130,7 +131,7 @@ class Order:
             f", r.{field.name}::text as key_{place}" for place, (field, _) in enumerate(self.keys)
         )
 
-    def cursor(self, row: Mapping[str, Any]) -> str:
+    def cursor(self, row: Record) -> str:
         """The cursor behind this row."""
         keys = [row[f"key_{place}"] for place in range(len(self.keys))]
         return paging.encode(*keys, int(row["id"]))

@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,11 +27,17 @@ from crmops.config.reader import (
     parse_document,
     read_document,
 )
-from crmops.config.references import check_form, is_reference, reader
+from crmops.config.references import (
+    DeferredSecret,
+    UnreadSecret,
+    check_form,
+    is_reference,
+    reader,
+)
 from crmops.config.types import BASE, against
 from crmops.errors import ConfigError
 from crmops.secret import MASK, RESOLVER, Secret
-from crmops.target import Target
+from crmops.target import DatabaseAccess, Target
 
 Model = TypeVar("Model", bound=BaseModel)
 Resolver = Callable[[object], Secret]
@@ -138,10 +145,9 @@ class Config:
         if key not in self._frame.targets:
             raise self._no_target(key)
         at: Key = ("targets", key)
-        settings = self._validate(
-            TargetSettings, self._layers.values["targets"][key], at, self._read_secret
-        )
+        settings = self._settings(key)
         fields = {each: getattr(settings, each) for each in TargetSettings.model_fields}
+        fields["database"] = self._database(settings.database, (*at, "database"))
         fields["options"] = self._options(settings.options, (*at, "options"))
         fields["ca_file"] = str(settings.ca_file or "")
         if isinstance(settings.accounts, AccountsFile):
@@ -162,6 +168,10 @@ class Config:
     def parse(self, section: str, model: type[Model]) -> Model:
         """A section as its room's model, secrets looked up.  Raises ConfigError to the line."""
         return self._validate(model, self.section(section), (section,), self._read_secret)
+
+    def where(self, key: str) -> str:
+        """The file and line, variable or flag to blame when a setting is wrong."""
+        return self._layers.where(tuple(_part(each) for each in key.split(".")))
 
     def origin(self, key: str) -> str:
         """Where a setting came from: file and line, variable, flag or ``default``."""
@@ -188,7 +198,10 @@ class Config:
             self._validate(model, self.section(name), (name,), resolver)
         if secrets:
             for each in self._frame.targets:
-                self.target(each)
+                database = self.target(each).database
+                for _, value in database or ():
+                    if isinstance(value, Secret):
+                        value.reveal()
             self.history_url  # noqa: B018 - looks its secret up
         return unchecked
 
@@ -227,11 +240,31 @@ class Config:
                 found[name] = self._options(value, (*at, name))
             elif is_reference(value):
                 found[name] = self._resolve(value, (*at, name))
-            elif isinstance(value, str) and (name == "profile" or name.endswith("_file")):
+            elif isinstance(value, str) and _is_path(name, value):
                 found[name] = str(against(self.directory, Path(value)))
             else:
                 found[name] = value
         return found
+
+    def _database(self, found: DatabaseAccess | None, at: Key) -> DatabaseAccess | None:
+        """The database with secrets that are looked up on use: only audits and drills need them."""
+        if found is None:
+            return None
+        fields = dict(found)
+        for name, value in fields.items():
+            if isinstance(value, UnreadSecret):
+                fields[name] = DeferredSecret(
+                    value.source, partial(self._resolve, value.source, (*at, name))
+                )
+        return DatabaseAccess.model_validate(fields)
+
+    def _settings(self, name: str) -> TargetSettings:
+        """A target with its secrets looked up, those of the database excepted."""
+        at: Key = ("targets", name)
+        given = {**self._layers.values["targets"][name], "database": None}
+        settings = self._validate(TargetSettings, given, at, self._read_secret)
+        database = self._frame.targets[name].database
+        return settings.model_copy(update={"database": database})
 
     def _only_target(self) -> str:
         if self.default_target:
@@ -294,6 +327,13 @@ def section_model(dotted_name: str) -> type[BaseModel] | None:
         raise
     found: type[BaseModel] = getattr(module, attribute)
     return found
+
+
+def _is_path(name: str, value: str) -> bool:
+    """Whether an option is a path; a profile may also be the bare name of a shipped one."""
+    if name == "profile":
+        return "/" in value or bool(Path(value).suffix)
+    return name.endswith("_file") and bool(value)
 
 
 def _part(text: str) -> str | int:

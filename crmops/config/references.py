@@ -34,6 +34,26 @@ class UnreadSecret(Secret):
         raise CannotRun(f"the secret {self.source} has not been looked up")
 
 
+class DeferredSecret(Secret):
+    """A secret that is looked up when it is revealed: not everybody may have it."""
+
+    __slots__ = ("_look_up",)
+
+    def __init__(self, source: str, look_up: Callable[[], Secret]) -> None:
+        super().__init__("", source)
+        self._look_up = look_up
+
+    def reveal(self) -> str:
+        """The value.  Raises ConfigError when the reference leads nowhere."""
+        return self._look_up().reveal()
+
+    def __bool__(self) -> bool:
+        return True
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
 def names_a_secret(name: str) -> bool:
     """Whether a setting of that name holds a secret."""
     return bool(_SECRET_NAME.search(name))

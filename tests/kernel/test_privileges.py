@@ -52,7 +52,8 @@ child = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=T
 theirs = dict(l.split(":", 1) for l in child.stdout.splitlines())
 numbers = ("CapPrm", "CapEff", "CapBnd", "CapAmb")
 print(json.dumps({
-    "user": user, "uid": os.getuid(), "groups": os.getgroups(), "root again": again, "of root": root_place,
+    "user": user, "uid": os.getuid(), "groups": os.getgroups(),
+    "root again": again, "of root": root_place,
     "mine": {n: int(status[n], 16) for n in numbers},
     "child": {n: int(theirs[n], 16) for n in numbers},
     "no new privileges": int(status["NoNewPrivs"]), "home": os.environ["HOME"],

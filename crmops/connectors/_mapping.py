@@ -1,0 +1,88 @@
+"""One entity of a profile: its records between the neutral names and the vendor's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crmops.connectors._profile import FieldMap, Profile
+from crmops.connectors._replies import mapping, text
+from crmops.connectors._template import look, put
+from crmops.connectors.base import Record
+from crmops.errors import UsageError
+from crmops.model import COMMON, FIELDS, PLURALS
+from crmops.wire import Reply
+
+
+class EntityDialect:
+    """How one entity is addressed, written and read under one profile.
+
+    Raises UsageError if the profile leaves the entity out.
+    """
+
+    def __init__(self, entity: str, profile: Profile) -> None:
+        if entity not in profile.entities:
+            raise UsageError(
+                f"profile {profile.name!r} has no entity {entity!r}",
+                hint=f"It has: {', '.join(profile.entities)}.",
+            )
+        mapped = profile.entities[entity]
+        self.plural = PLURALS[entity]
+        self.path = mapped.path
+        self.name = mapped.vendor_name
+        self.operations = mapped.operations or profile.operations
+        self.id = profile.id if mapped.id is None else mapped.id
+        names = [name for name in (*FIELDS[entity], *COMMON) if name != "id"]
+        given = {**profile.fields, **mapped.fields}
+        self._fields = {name: given.get(name) or FieldMap(at=(name,)) for name in names}
+        self._words = {
+            name: {word: neutral for neutral, word in field.values.items()}
+            for name, field in self._fields.items()
+            if field.values
+        }
+
+    def to_vendor(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """A record to be written.  What this CRM has no field for is left out."""
+        record: dict[str, Any] = {}
+        for name, value in fields.items():
+            field = self._fields.get(name) or FieldMap(at=(name,))
+            if field.at:
+                put(record, field.at, self.word(name, value))
+        return record
+
+    def to_neutral(self, raw: object, reply: Reply) -> Record:
+        """A record that was read; ids are texts, whatever they were."""
+        vendor = mapping(raw, reply, "a record")
+        record: Record = {"id": text(look(vendor, self.id), reply, "an id")}
+        for name, field in self._fields.items():
+            if field.at:
+                value = look(vendor, field.at)
+                record[name] = self._neutral_value(name, value)
+        return record
+
+    def vendor_field(self, name: str) -> str:
+        """The vendor's name of a field, dotted; empty if this CRM has no such field."""
+        field = self._fields.get(name)
+        return name if field is None else ".".join(field.at or ())
+
+    def neutral_field(self, vendor: str) -> str:
+        """The neutral name of a vendor's field, or the vendor's if there is none."""
+        for name, field in self._fields.items():
+            if field.at and ".".join(field.at) == vendor:
+                return name
+        return "id" if vendor == ".".join(self.id) else vendor
+
+    def word(self, name: str, value: Any) -> Any:
+        """The vendor's word for a value of a field."""
+        field = self._fields.get(name)
+        return field.values.get(str(value), value) if field and field.values else value
+
+    def neutral_word(self, name: str, value: Any) -> Any:
+        """The neutral word for a vendor's value of a field."""
+        words = self._words.get(name)
+        return words.get(str(value), value) if words else value
+
+    def _neutral_value(self, name: str, value: Any) -> Any:
+        if name.endswith("_id") and isinstance(value, int):
+            return str(value)
+        return self.neutral_word(name, value)

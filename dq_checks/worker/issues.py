@@ -52,7 +52,7 @@ def _keys(engine: AuditEngine, compiled: Compiled, limit: int) -> Iterator[Issue
     query = _QUERIES[compiled.how.how](engine, compiled).limit(limit)
     with (
         engine.connection.begin_nested(),
-        engine.connection.execution_options(yield_per=_BATCH).execute(query) as rows,
+        engine.connection.execute(query.execution_options(yield_per=_BATCH)) as rows,
     ):
         for key, owner in rows:
             yield Issue(

@@ -1,0 +1,145 @@
+"""``crmops dq``: audits of the CRM's data and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crmops.cli_support import (
+    JsonFlag,
+    TargetOption,
+    context,
+    emit,
+    exit_with,
+    progress,
+    table,
+    verdict_text,
+)
+from crmops.record import Kind, Measure, Run, Verdict
+from crmops.units import human_value
+from crmops.verdict import worst
+
+if TYPE_CHECKING:
+    from dq_checks.run import Told
+
+app = typer.Typer(help="Audit the data: scores, worklists.", no_args_is_help=True)
+
+Suites = Annotated[
+    list[str] | None, typer.Argument(help="The suites; without any those of dq.suites.")
+]
+
+
+@app.command("run")
+def run(
+    suites: Suites = None,
+    target: TargetOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Audit tables of the CRM's database, record each audit and print the scores."""
+    from dq_checks.catalogue import choose, find_suites
+    from dq_checks.run import run_suites
+    from dq_checks.settings import Settings
+
+    ctx = context()
+    which = ctx.target(target)
+    settings = ctx.config.parse("dq", Settings)
+    chosen = choose(find_suites(settings.suite_directories), suites or settings.suites)
+    with _telling(len(chosen)) as told:
+        runs = run_suites(
+            which,
+            chosen,
+            settings,
+            ctx.history,
+            config_digest=ctx.config.digest,
+            told=told,
+        )
+    _print(runs, as_json=as_json)
+
+
+@app.command("score")
+def score(
+    suites: Suites = None,
+    target: TargetOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """The newest audit of each suite, from the history; nothing is audited anew."""
+    from dq_checks.catalogue import choose, find_suites
+    from dq_checks.settings import Settings
+
+    ctx = context()
+    name = ctx.target(target).name
+    settings = ctx.config.parse("dq", Settings)
+    chosen = choose(find_suites(settings.suite_directories), suites or settings.suites)
+    found = [ctx.history.latest(Kind.DQ, name, each.name) for each in chosen]
+    missing = [each.name for each, ran in zip(chosen, found, strict=True) if ran is None]
+    _print([each for each in found if each is not None], missing, as_json=as_json)
+
+
+@app.command("list")
+def list_(as_json: JsonFlag = False) -> None:
+    """The suites there are and their rules."""
+    from dq_checks.catalogue import find_suites
+    from dq_checks.settings import Settings
+
+    ctx = context()
+    settings = ctx.config.parse("dq", Settings)
+    known = find_suites(settings.suite_directories).values()
+    payload = {"suites": [each.model_dump(mode="json", exclude_defaults=True) for each in known]}
+    rows = [
+        (suite.name, rule.id, rule.dimension, f"{rule.threshold:.0%}", rule.owner, rule.title)
+        for suite in known
+        for rule in suite.rules
+    ]
+    columns = ("suite", "rule", "dimension", "wanted", "owner", "what")
+    emit(payload, as_json=as_json, table=lambda: table("suites", columns, rows))
+
+
+@contextmanager
+def _telling(number: int) -> Iterator[Told]:
+    with progress() as display:
+        task = display.add_task("audit", total=number)
+        seen: list[str] = []
+
+        def told(suite: str, stage: str) -> None:
+            if suite not in seen:
+                seen.append(suite)
+            text = f"{suite}: {stage}" if stage else suite
+            display.update(task, description=text, completed=len(seen) - 1)
+
+        yield told
+
+
+def _print(runs: Sequence[Run], missing: Sequence[str] = (), *, as_json: bool) -> None:
+    verdicts = [each.verdict for each in runs] + [Verdict.UNKNOWN] * len(missing)
+    overall = worst(verdicts)
+    payload = {"verdict": overall, "runs": [each.dump() for each in runs], "missing": missing}
+    emit(payload, as_json=as_json, table=lambda: _table(runs, missing))
+    exit_with(overall)
+
+
+def _table(runs: Sequence[Run], missing: Sequence[str]) -> object:
+    rows: list[tuple[object, ...]] = [
+        (
+            each.subject,
+            verdict_text(each.verdict),
+            _value(each.measure("score")),
+            _value(each.measure("rows")),
+            _value(each.measure("rules.failed")),
+            each.reason,
+            each.id,
+        )
+        for each in runs
+    ]
+    rows += [
+        (name, verdict_text(Verdict.UNKNOWN), "-", "-", "-", "never audited", "-")
+        for name in missing
+    ]
+    columns = ("suite", "verdict", "score", "rows", "rules failed", "why", "run")
+    return table("data quality", columns, rows)
+
+
+def _value(measure: Measure | None) -> str:
+    return human_value(measure.value, measure.unit) if measure else "-"

@@ -1,0 +1,245 @@
+"""Audits, start to end: target, worker, counts, scores, verdict, record."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+
+from crmops.errors import CannotRun, ConfigError
+from crmops.execute import Execution, executing
+from crmops.history import History
+from crmops.record import Kind, Run, Unit, Verdict, utc_now
+from crmops.target import Target
+from crmops.verdict import Objective, judge
+from dq_checks.client import AuditWorker
+from dq_checks.messages import Audited, Job
+from dq_checks.scores import Result, by_dimension, measures, pair, score
+from dq_checks.settings import Settings
+from dq_checks.suite import Suite, plain
+from dq_checks.worklist import worklist
+
+Told = Callable[[str, str], None]
+"""Is told the suite and what is being done."""
+
+_BEAT_SECONDS = 5.0
+_GRACE_SECONDS = 60.0
+
+
+def run_suites(
+    target: Target,
+    suites: Sequence[Suite],
+    settings: Settings,
+    history: History,
+    *,
+    config_digest: str = "",
+    told: Told | None = None,
+    worker: AuditWorker | None = None,
+) -> list[Run]:
+    """Audit one table after the other; a Run for each, also for those that could not be run.
+
+    ``worker`` is used and left running when given.  Raises ConfigError when the target has no
+    database that can be audited.
+    """
+    url = database_url(target, settings)
+    ours = worker or AuditWorker()
+    try:
+        ours.start()
+        return [
+            _run_suite(target, suite, settings, history, ours, url, config_digest, told)
+            for suite in suites
+        ]
+    finally:
+        if worker is None:
+            ours.stop()
+
+
+def database_url(target: Target, settings: Settings) -> str:
+    """The address that audits read from.  It may hold a password."""
+    access = target.database
+    if access is None:
+        raise ConfigError(
+            f"target {target.name!r} has no database",
+            hint=f"Give targets.{target.name}.database.url, an account that may only read.",
+        )
+    if settings.database == "live":
+        return access.url.reveal()
+    if access.replica_url is not None:
+        return access.replica_url.reveal()
+    if settings.database == "replica":
+        raise ConfigError(
+            f"target {target.name!r} has no replica_url, and dq.database is replica",
+            hint=f"Give targets.{target.name}.database.replica_url, or set dq.database to live.",
+        )
+    return access.url.reveal()
+
+
+def _run_suite(  # noqa: PLR0913 - one suite of run_suites, whose arguments these are
+    target: Target,
+    suite: Suite,
+    settings: Settings,
+    history: History,
+    worker: AuditWorker,
+    url: str,
+    config_digest: str,
+    told: Told | None,
+) -> Run:
+    with executing(
+        history, Kind.DQ, target.name, suite.name, config_digest=config_digest
+    ) as execution:
+        try:
+            found = worker.run(
+                _job(suite, settings, url),
+                _seen(execution, suite, told),
+                settings.statement_timeout + _GRACE_SECONDS,
+            )
+        except CannotRun as error:
+            execution.finding("the audit could not be run", error.hint, "critical", suite.name)
+            execution.conclude(Verdict.ERROR, str(error))
+        else:
+            _conclude(execution, suite, settings, found)
+    return execution.run
+
+
+def _job(suite: Suite, settings: Settings, url: str) -> Job:
+    return Job(
+        id=1,
+        url=url,
+        suite=suite,
+        country=settings.country,
+        as_of=utc_now(),
+        statement_timeout=settings.statement_timeout,
+        worklist=settings.worklist,
+        worklist_rows=settings.worklist_rows,
+    )
+
+
+def _seen(execution: Execution, suite: Suite, told: Told | None) -> Callable[[str], None]:
+    last = time.monotonic()
+
+    def seen(stage: str) -> None:
+        nonlocal last
+        if told is not None:
+            told(suite.name, stage)
+        if time.monotonic() - last > _BEAT_SECONDS:
+            last = time.monotonic()
+            execution.beat()
+
+    return seen
+
+
+def _conclude(execution: Execution, suite: Suite, settings: Settings, found: Audited) -> None:
+    results = pair(suite.rules_for(found.country), found.counts)
+    versions = {**execution.run.tool_versions, **found.versions}
+    execution.run = execution.run.with_(tool_versions=versions)
+    execution.measures(*measures(found.rows, results))
+    execution.measure("audit.seconds", found.seconds, Unit.SECONDS, 1)
+    _report(execution, results, found)
+    execution.attach("result.json", _evidence(suite, results, found))
+    if settings.worklist != "none":
+        execution.attach("worklist.csv", worklist(suite, found.issues))
+    execution.conclude(*verdict(suite, settings, found.rows, results, execution.run))
+
+
+def verdict(
+    suite: Suite, settings: Settings, rows: int, results: Sequence[Result], run: Run
+) -> tuple[Verdict, str]:
+    """The verdict of an audit and its reason.
+
+    A rule that could not run makes it error; too few rows make it unknown; else the objectives
+    and every rule's threshold decide, rules that saw nothing included unless optional.
+    """
+    broken = [each for each in results if each.status == "error"]
+    if broken:
+        named = "; ".join(f"{each.rule.id}: {each.count.reason}" for each in broken[:3])
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        number = f"{len(broken)} of {len(results)} rules could not run"
+        return Verdict.ERROR, f"{number}: {named}{more}"
+    wanted = max(settings.minimum_rows, suite.minimum_rows)
+    if rows == 0:
+        return Verdict.UNKNOWN, f"table {suite.table} is empty"
+    if rows < wanted:
+        return Verdict.UNKNOWN, f"table {suite.table} has {rows} rows, {wanted} are wanted"
+    judgement = judge(run.measures, [*settings.objectives, *_thresholds(results)])
+    return judgement.verdict, judgement.reason
+
+
+def _thresholds(results: Sequence[Result]) -> list[Objective]:
+    return [
+        Objective(
+            measure=f"rule.score{{{each.rule.id}}}",
+            op=">=",
+            limit=each.rule.threshold,
+            unit=Unit.RATIO,
+        )
+        for each in results
+        if not (each.status == "unknown" and each.rule.optional)
+    ]
+
+
+def _report(execution: Execution, results: Sequence[Result], found: Audited) -> None:
+    for each in results:
+        owner = f"; for {each.rule.owner}" if each.rule.owner else ""
+        if each.status == "failed":
+            execution.finding(
+                each.rule.title,
+                f"not so for {each.bad} of {each.count.checked}: {_percent(each.score_or_zero)}, "
+                f"{_percent(each.rule.threshold)} are wanted{owner}",
+                "critical" if each.rule.weight >= 3 else "warning",
+                each.rule.id,
+            )
+        elif each.status == "error":
+            execution.finding(
+                f"a rule could not run: {each.rule.title}",
+                each.count.reason,
+                "critical",
+                each.rule.id,
+            )
+        elif each.status == "unknown" and found.rows:
+            execution.finding(
+                f"a rule saw nothing: {each.rule.title}",
+                "no record has a value that it is about",
+                "info",
+                each.rule.id,
+            )
+
+
+def _percent(value: float) -> str:
+    """Rounded down: 99.996 % is not 100 %."""
+    return f"{int(value * 10_000) / 100:.2f} %"
+
+
+def _evidence(suite: Suite, results: Sequence[Result], found: Audited) -> str:
+    """A and B of every rule, so that each score can be worked out again."""
+    overall, elements = score(results)
+    document = {
+        "schema": 1,
+        "suite": suite.name,
+        "entity": suite.entity,
+        "table": suite.table,
+        "country": found.country,
+        "rows": found.rows,
+        "score": overall,
+        "elements": elements,
+        "dimensions": {
+            name: {"score": value, "elements": seen}
+            for name, (value, seen) in by_dimension(results).items()
+        },
+        "rules": [_of_rule(each, found) for each in results],
+        "versions": found.versions,
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def _of_rule(result: Result, found: Audited) -> dict[str, object]:
+    return {
+        "rule": plain(result.rule),
+        "status": result.status,
+        "A": result.count.good if result.count.status == "counted" else None,
+        "B": result.count.checked if result.count.status == "counted" else None,
+        "bad": result.bad if result.scored else None,
+        "score": result.score,
+        "reason": result.count.reason,
+        "listed": sum(each.rule == result.rule.id for each in found.issues),
+        "list_shortened": result.rule.id in found.shortened,
+    }

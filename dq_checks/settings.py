@@ -1,0 +1,49 @@
+"""The section ``dq:`` of crmops.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crmops.config import LocalPath
+from crmops.units import Seconds
+from crmops.verdict import Objective
+from dq_checks.formats import Country
+
+GOAL = Objective(measure="score", op=">=", limit=0.95)
+"""Where enterprises set their goal; see docs/data-quality.md."""
+
+
+class Settings(BaseModel):
+    """Data-quality audits: what is audited, where, and how good is good enough."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    suites: tuple[str, ...] = Field(
+        default=("accounts", "contacts"), description="the suites when none is named"
+    )
+    suite_directories: tuple[LocalPath, ...] = Field(
+        default=(), description="directories with suites of your own, beside those shipped"
+    )
+    database: Literal["auto", "live", "replica"] = Field(
+        default="auto", description="where audits read; auto: the replica when there is one"
+    )
+    country: Country | Literal["auto"] = Field(
+        default="auto", description="whose phone numbers and postcodes; auto: by most of the values"
+    )
+    objectives: tuple[Objective, ...] = Field(
+        default=(GOAL,), description="what the measures must be, besides the rules' thresholds"
+    )
+    minimum_rows: Annotated[
+        int, Field(ge=1, description="with fewer rows the verdict is unknown")
+    ] = 1
+    statement_timeout: Annotated[
+        Seconds, Field(gt=0, le=86400, description="the time for one statement")
+    ] = 300.0
+    worklist: Literal["none", "failed", "all"] = Field(
+        default="failed", description="which rules' records are listed: none, failed, all"
+    )
+    worklist_rows: Annotated[
+        int, Field(ge=1, le=100_000, description="the most records listed for one rule")
+    ] = 1000

@@ -26,7 +26,13 @@ CELL_LIMIT = 2**20
 _IN_MEMORY = 2**20
 _CHUNK = 2**16
 _MEDIA = ("text/csv", "application/csv", "text/plain", "application/octet-stream", "")
-_ENCODINGS = {"gbk": "gb18030", "gb2312": "gb18030", "hz": "gb18030", "ascii": "utf-8"}
+# A fixed list: a codec that is loaded only when asked for may be out of reach by then, for a
+# server that gave up root.
+_ENCODINGS = {
+    **dict.fromkeys(("utf-8", "utf8", "us-ascii", "ascii"), "utf-8"),
+    **dict.fromkeys(("gb18030", "gbk", "gb2312", "cp936"), "gb18030"),
+    "utf-16": "utf-16",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +105,9 @@ def _declared(parameters: str) -> str | None:
         name, _, value = part.partition("=")
         if name.strip().lower() == "charset" and value.strip():
             given = value.strip().strip("\"'").lower()
-            try:
-                found = codecs.lookup(given).name
-            except LookupError:
-                raise invalid(f"charset {given[:40]!r} is unknown: use utf-8 or gb18030") from None
-            return _ENCODINGS.get(found, found)
+            if given not in _ENCODINGS:
+                raise invalid(f"charset {given[:40]!r} is unknown: use utf-8 or gb18030")
+            return _ENCODINGS[given]
     return None
 
 
@@ -187,10 +191,15 @@ def data_rows(reader: Iterator[list[str]], columns: int) -> Iterator[Row]:
             cells = next(reader, None)
         except csv.Error as error:
             number += 1
-            if "limit" in str(error) or "unexpected end" in str(error):
-                raise invalid(
-                    f"row {number}: a quote is opened and not closed; nothing was imported"
-                ) from None
+            if "unexpected end" in str(error):
+                why = "a quote is opened and not closed"
+                raise invalid(f"row {number}: {why}; nothing was imported") from None
+            if "limit" in str(error):
+                why = (
+                    "a quote is opened and not closed, or a cell is longer than "
+                    f"{CELL_LIMIT} characters"
+                )
+                raise invalid(f"row {number}: {why}; nothing was imported") from None
             yield Row(number, (), "has a quote inside a quoted cell: double it")
             continue
         if cells is None:

@@ -1,0 +1,149 @@
+"""The backups that there are: one folder each, sealed by a manifest of our own.
+
+    <directory>/<target>/<backup id>/
+        data/                what pg_basebackup copied
+        crmops-backup.json   the manifest; its presence seals the backup
+
+A folder without manifest is half a backup and no backup at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from crmops.errors import CannotRun, UsageError
+from playbooks.digest import Contents
+from playbooks.errors import CheckFailed
+from playbooks.job import canonical, write_atomically
+
+MANIFEST = "crmops-backup.json"
+_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+
+
+class Manifest(BaseModel):
+    """Everything a drill needs to know of a backup, and to recognise it by.
+
+    ``files`` holds the SHA-256 of every file below data/, ``segments`` that of the archived
+    log from the backup's begin to the named instant.  ``seal`` is the SHA-256 over the rest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    id: str
+    target: str
+    begun: AwareDatetime
+    ended: AwareDatetime
+    database: str
+    superuser: str
+    postgres: str
+    major: int
+    system_identifier: str
+    timeline: int
+    segment_bytes: int
+    start_lsn: str
+    end_lsn: str
+    point: str
+    point_lsn: str
+    point_time: AwareDatetime
+    canary_time: AwareDatetime
+    exact: str = Field(description="how the named instant was found")
+    contents: Contents | None
+    bytes: int
+    settings: dict[str, str]
+    files: dict[str, str]
+    segments: dict[str, str]
+    tools: dict[str, str]
+    seal: str = ""
+
+    def sealed(self) -> Manifest:
+        """The same with its seal."""
+        return self.model_copy(update={"seal": self.digest()})
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON of everything but the seal."""
+        body: dict[str, Any] = self.model_dump(mode="json", exclude={"seal"})
+        return hashlib.sha256(canonical(body).encode()).hexdigest()
+
+
+class Catalogue:
+    """The backups of one target."""
+
+    def __init__(self, directory: Path, target: str) -> None:
+        self.folder = directory / target
+
+    def place(self, backup_id: str) -> Path:
+        """Where a backup lies, or would."""
+        return self.folder / backup_id
+
+    def ids(self) -> list[str]:
+        """Ids of the sealed backups, newest first."""
+        if not self.folder.is_dir():
+            return []
+        found = [each.parent.name for each in self.folder.glob(f"*/{MANIFEST}")]
+        return sorted((each for each in found if _ID.fullmatch(each)), reverse=True)
+
+    def choose(self, wanted: str) -> str:
+        """The id of ``latest``, ``oldest`` or a named backup.
+
+        Raises CannotRun when there is no backup at all, UsageError for an id that is not there.
+        """
+        known = self.ids()
+        if not known:
+            raise CannotRun(
+                f"there is no backup of {self.folder.name}",
+                hint="Take one first: crmops backup run.",
+            )
+        if wanted in ("latest", "oldest"):
+            return known[0 if wanted == "latest" else -1]
+        if wanted not in known:
+            raise UsageError(
+                f"there is no backup {wanted!r} of {self.folder.name}",
+                hint=f"crmops backup list shows them; the newest is {known[0]}.",
+            )
+        return wanted
+
+    def read(self, backup_id: str) -> Manifest:
+        """A backup's manifest.  Raises CheckFailed when it was damaged or edited."""
+        return read_manifest(self.place(backup_id))
+
+    def manifests(self) -> list[Manifest]:
+        """Every manifest that can be read, newest first."""
+        found = []
+        for each in self.ids():
+            try:
+                found.append(self.read(each))
+            except CheckFailed:
+                continue
+        return found
+
+    def forget(self, backup_id: str) -> None:
+        """Remove a backup: its seal first, so that a killed removal leaves no whole-looking one."""
+        if not _ID.fullmatch(backup_id):
+            raise ValueError(f"{backup_id!r} is no backup id")
+        (self.place(backup_id) / MANIFEST).unlink()
+        shutil.rmtree(self.place(backup_id))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a backup's folder.  Raises CheckFailed when it was damaged or edited."""
+    try:
+        found = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise CheckFailed(f"the backup's manifest cannot be read: {error.strerror}") from None
+    except ValidationError:
+        raise CheckFailed("the backup's manifest is damaged: it does not read") from None
+    if found.seal != found.digest():
+        raise CheckFailed("the backup's manifest was edited: its seal does not match")
+    return found
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Seal a backup."""
+    write_atomically(folder / MANIFEST, manifest.sealed().model_dump_json(indent=1))

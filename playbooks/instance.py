@@ -1,0 +1,150 @@
+"""The isolated instance that a drill starts on a restored copy."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psycopg
+
+from crmops.errors import CannotRun
+from playbooks import osuser
+from playbooks.errors import CheckFailed
+from playbooks.job import Job
+from playbooks.postgres import environment_of
+from playbooks.source import copy_connection
+
+_POLL = 0.05
+_STOP_SECONDS = 15.0
+
+
+def start(job: Job) -> int:
+    """Start the instance in the background; returns its pid.
+
+    It listens on a socket in the scratch directory and nowhere else.
+    """
+    user = osuser.substitute()
+    job.sockets.mkdir(mode=0o700, exist_ok=True)
+    osuser.give(job.sockets, user)
+    log = log_of(job)
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [str(job.binaries / "postgres"), "-D", str(job.data)],
+            cwd="/",
+            env=environment_of(job),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+            **osuser.popen_user(user),
+        )
+    return process.pid
+
+
+def require_alive(job: Job) -> None:
+    """Raise CannotRun or CheckFailed, with the reason, when the instance has ended meanwhile.
+
+    A server that lost a process to a signal starts anew by itself; what it says since is not to
+    be trusted as evidence, so that counts as well.
+    """
+    pid = _recorded_pid(job.data)
+    if pid is None or not alive(pid, job.data) or killed_child(job):
+        raise _why_it_died(job)
+
+
+def wait_promoted(job: Job, pid: int, user: str, seconds: float) -> None:
+    """Wait until recovery has reached its target and the instance is open for writing.
+
+    Raises CheckFailed with the server's reason when it gave up, CannotRun when it was killed
+    or is too slow.  A server that merely answers may still be recovering.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not alive(pid, job.data):
+            raise _why_it_died(job)
+        if (job.sockets / ".s.PGSQL.5432").exists() and _promoted(job, user):
+            return
+        time.sleep(_POLL)
+    raise CannotRun(
+        f"recovery did not end within {seconds:.0f} s", hint="Raise drills.recovery_wait."
+    )
+
+
+def stop(job: Job) -> bool:
+    """Stop the instance at once, by its pid; whether one was running.  Its data is forfeit."""
+    pid = _recorded_pid(job.data)
+    if pid is None or not alive(pid, job.data):
+        return False
+    for number in (signal.SIGQUIT, signal.SIGKILL):
+        os.kill(pid, number)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while time.monotonic() < deadline:
+            if not alive(pid, job.data):
+                return True
+            time.sleep(_POLL)
+    raise CannotRun(f"the scratch instance (pid {pid}) does not end")
+
+
+def alive(pid: int, data: Path) -> bool:
+    """Whether the process is there and is the server of that directory."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z" and os.fsencode(data) in command
+
+
+def log_of(job: Job) -> Path:
+    """The instance's log."""
+    return job.scratch / "instance.log"
+
+
+def fatal_line(job: Job) -> str:
+    """The last reason that the server gave for ending, or nothing."""
+    try:
+        lines = log_of(job).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    found = [each for each in lines if "FATAL:" in each or "PANIC:" in each]
+    found = [each for each in found if "the database system is" not in each]
+    return found[-1].split(":  ", 1)[-1].strip() if found else ""
+
+
+def killed_child(job: Job) -> str:
+    """What the server says of a process of its own that was killed, or nothing."""
+    try:
+        lines = log_of(job).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    found = [each for each in lines if "was terminated by signal" in each]
+    return found[-1].split(":  ", 1)[-1].strip() if found else ""
+
+
+def _why_it_died(job: Job) -> CannotRun | CheckFailed:
+    killed, fatal = killed_child(job), fatal_line(job)
+    if killed:
+        return CannotRun(f"the restored instance was killed: {killed}")
+    if fatal:
+        return CheckFailed(f"the restored instance gave up: {fatal}")
+    return CannotRun("the restored instance was killed: it ended without a word")
+
+
+def _promoted(job: Job, user: str) -> bool:
+    try:
+        with copy_connection(job, "template1", user) as connection:
+            row = connection.execute(b"select pg_is_in_recovery()").fetchone()
+            return row is not None and row[0] is False
+    except (CannotRun, psycopg.Error):
+        return False
+
+
+def _recorded_pid(data: Path) -> int | None:
+    try:
+        first = (data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    except FileNotFoundError:
+        return None
+    return int(first) if first.isdigit() else None

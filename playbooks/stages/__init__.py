@@ -1,0 +1,1 @@
+"""The stages of the playbooks, one file each, with ``run(job, report)``."""

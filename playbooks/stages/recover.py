@@ -1,0 +1,51 @@
+"""Start the copy, let it recover to its target, and make sure that it did and still lives."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from playbooks.catalogue import read_manifest
+from playbooks.errors import CheckFailed
+from playbooks.instance import alive, log_of, start, wait_promoted
+from playbooks.job import Job
+from playbooks.report import Report
+from playbooks.source import copy_connection, one_row
+
+_STOPPED = re.compile(r'recovery stopping at restore point "([^"]+)", time (.+)')
+_ASK = b"""
+select pg_is_in_recovery(), pg_last_xact_replay_timestamp(), timeline_id,
+       current_setting('archive_mode'), current_setting('listen_addresses'),
+       (select count(*) from pg_replication_slots), pg_current_wal_lsn()::text
+from pg_control_checkpoint()
+"""
+
+
+def run(job: Job, report: Report) -> None:
+    """Raises CheckFailed when the target was not reached, CannotRun when it was killed."""
+    manifest = read_manifest(job.backup)
+    began = time.monotonic()
+    pid = start(job)
+    report.fact(pid=pid)
+    wait_promoted(job, pid, manifest.superuser, job.settings.recovery_wait)
+    recovered = time.monotonic() - began
+    reached = _STOPPED.findall(log_of(job).read_text(encoding="utf-8", errors="replace"))
+    if not report.check(
+        "recovery target", bool(reached) and reached[-1][0] == manifest.point,
+        wanted=manifest.point, found=reached[-1][0] if reached else "no target reached",
+    ):  # fmt: skip
+        raise CheckFailed("recovery ended, but not at the backup's named instant")
+    with copy_connection(job, "template1", manifest.superuser) as connection:
+        row = one_row(connection, _ASK)
+    report.check("promoted", row[0] is False, wanted="in recovery: False", found=row[0])
+    report.check("archiving", row[3] == "off", wanted="off", found=row[3])
+    report.check("network", row[4] == "", wanted="sockets only", found=row[4])
+    report.check("replication slots", row[5] == 0, wanted=0, found=row[5])
+    report.check("still alive", alive(pid, job.data), wanted="yes", found="no")
+    report.fact(
+        newest_commit=row[1].isoformat() if row[1] else None,
+        timeline=row[2],
+        lsn=row[6],
+        recovery_seconds=round(recovered, 3),
+        target_time=reached[-1][1],
+    )

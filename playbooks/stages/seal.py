@@ -1,0 +1,61 @@
+"""Put the verified copy into the catalogue and seal it with a manifest."""
+
+from __future__ import annotations
+
+import shutil
+
+from crmops import __version__
+from crmops.errors import CannotRun
+from crmops.record import utc_now
+from playbooks.catalogue import Manifest, write_manifest
+from playbooks.job import Job, parse_time
+from playbooks.leftovers import partial_of
+from playbooks.osuser import take_tree
+from playbooks.report import Report
+from playbooks.tree import move_tree
+
+
+def run(job: Job, report: Report) -> None:
+    """The folder appears under its name only when it is whole."""
+    if job.backup.exists():
+        raise CannotRun(f"{job.backup} exists already")
+    partial = partial_of(job)
+    shutil.rmtree(partial, ignore_errors=True)
+    job.backup.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial.mkdir(mode=0o700)
+    move_tree(job.data, partial / "data")
+    take_tree(partial)
+    write_manifest(partial, _manifest(job))
+    partial.rename(job.backup)
+    report.fact(id=job.id)
+
+
+def _manifest(job: Job) -> Manifest:
+    source, copy = job.facts("source_check"), job.facts("base_backup")
+    files, point = job.facts("verify_files"), job.facts("read_contents")
+    return Manifest(
+        id=job.id,
+        target=job.target,
+        begun=job.stages()[0].begun,
+        ended=utc_now(),
+        database=source["database"],
+        superuser=source["superuser"],
+        postgres=source["tools"],
+        major=source["major"],
+        system_identifier=files["system_identifier"],
+        timeline=files["timeline"],
+        segment_bytes=files["segment_bytes"],
+        start_lsn=files["start_lsn"],
+        end_lsn=files["end_lsn"],
+        point=point["point"],
+        point_lsn=point["lsn"],
+        point_time=parse_time(point["time"]),
+        canary_time=parse_time(point["canary"]),
+        exact=point["how"],
+        contents=point["contents"],
+        bytes=copy["bytes"],
+        settings=source["settings"],
+        files=files["hashes"],
+        segments=job.facts("wal_archive")["segments"],
+        tools={"crmops": __version__, "postgresql": source["tools"]},
+    )

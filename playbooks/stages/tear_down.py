@@ -1,0 +1,23 @@
+"""End whatever runs in the scratch directory and empty it; the marker goes last."""
+
+from __future__ import annotations
+
+import shutil
+
+from playbooks.instance import stop
+from playbooks.job import MARKER, Job
+from playbooks.report import Report
+
+
+def run(job: Job, report: Report) -> None:
+    """Stops the scratch instance by its pid and removes every copy of people's data."""
+    stopped = stop(job)
+    for each in job.scratch.iterdir():
+        if each.name == MARKER:
+            continue
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
+    report.check("scratch instance", not stop(job), wanted="ended", found="still running")
+    report.fact(stopped=stopped)

@@ -1,0 +1,166 @@
+"""Carries a connector's Calls to the CRM over one lean connection, and counts each one."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+
+from crmops.outcome import CallFailed, Outcome
+from crmops.target import Target
+from crmops.wire import Call, Reply
+from loadtests.child.books import Books
+from loadtests.child.connection import Connection, ConnectionLost, Endpoint, Overdue, tls_context
+from loadtests.child.sweeper import Sweeper
+from loadtests.http1 import Heads, LazyHeaders, ProtocolError, decoded, request_bytes
+
+THROTTLE_TRIES = 3
+"""How often a throttled call is sent again after the time that the CRM asked for."""
+
+DEFAULT_RETRY_AFTER = 1.0
+MAX_RETRY_AFTER = 60.0
+AGENT = "crmops-load"
+
+Fire = Callable[..., None]
+
+
+class CrmRefusal(Exception):
+    """What locust is told of a call that failed: constant words, so that it groups them."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class RateCap:
+    """Holds calls back when a second's allowance is used up: the target's cap is a promise."""
+
+    def __init__(self, rate: float, books: Books) -> None:
+        self._gap = 1.0 / rate
+        self._next = 0.0
+        self._books = books
+
+    def wait(self) -> None:
+        """Return when a call may be sent."""
+        now = time.monotonic()
+        self._next = max(self._next, now - 1.0) + self._gap
+        if self._next > now:
+            self._books.counts["held"] += 1
+            gevent.sleep(self._next - now)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all people of a process share: where the CRM is, and the books."""
+
+    target: Target
+    endpoint: Endpoint
+    prefix: str
+    host: str
+    sweeper: Sweeper
+    books: Books
+    cap: RateCap
+    fire: Fire
+
+
+def open_site(target: Target, books: Books, max_rate: float, fire: Fire) -> Site:
+    """Look the CRM up.  Raises ConnectionLost if its host is not known."""
+    url = urlsplit(target.url)
+    secure = url.scheme == "https"
+    context = tls_context(target.ca_file) if secure else None
+    port = url.port or (443 if secure else 80)
+    endpoint = Endpoint(url.hostname or "", port, context)
+    cap = RateCap(max_rate, books)
+    prefix = url.path.rstrip("/")
+    return Site(target, endpoint, prefix, url.netloc, Sweeper(), books, cap, fire)
+
+
+@dataclass(slots=True)
+class Sent:
+    """One call that was sent: its reply or its problem, and what it cost."""
+
+    reply: Reply | None
+    problem: CallFailed | None
+    seconds: float
+    started: float
+    trace: str
+
+
+class Client:
+    """One person's client.  ``classify`` is the connector's word on a reply."""
+
+    def __init__(
+        self, site: Site, classify: Callable[[Reply], CallFailed | None], rng: random.Random
+    ) -> None:
+        self._site = site
+        self._classify = classify
+        self._rng = rng
+        self._connection = Connection(site.endpoint, site.sweeper, site.target.timeout)
+        fixed = {"User-Agent": AGENT, "Accept-Encoding": "gzip"}
+        self._heads = Heads(site.host, fixed)
+
+    def send(self, call: Call) -> Sent:
+        """Send a call once.  Never raises for what the CRM or the network does."""
+        self._site.cap.wait()
+        trace = f"{self._rng.getrandbits(128) | 1:032x}"
+        sampled = 1 if self._rng.random() < 0.01 else 0
+        extra = f"traceparent: 00-{trace}-{trace[16:]}-0{sampled}\r\n".encode()
+        reply: Reply | None = None
+        self._site.books.in_flight += 1
+        started = time.perf_counter()
+        try:
+            path = self._site.prefix + call.path
+            message = request_bytes(
+                call.method, path, self._heads.of(call.headers), call.body, extra
+            )
+            answer = self._connection.exchange(message, call.method, idempotent=call.idempotent)
+            seconds = time.perf_counter() - started
+            headers = LazyHeaders(answer.head)
+            body = answer.body
+            if coding := headers.get("content-encoding"):
+                body = decoded(body, coding)
+            reply = Reply(answer.status, headers, body)
+            problem = self._classify(reply)
+        except Overdue as late:
+            seconds = time.perf_counter() - started
+            problem = CallFailed(Outcome.TIMEOUT, str(late))
+        except (ConnectionLost, ProtocolError) as lost:
+            seconds = time.perf_counter() - started
+            problem = CallFailed(Outcome.TRANSPORT, str(lost))
+        except gevent.GreenletExit:
+            seconds = time.perf_counter() - started
+            problem = CallFailed(Outcome.TIMEOUT, "no whole answer before the run was over")
+        finally:
+            self._site.books.in_flight -= 1
+        return Sent(reply, problem, seconds, started, trace)
+
+    def tell_locust(self, call: Call, sent: Sent, failure: bool) -> None:
+        """Fire locust's event, as every client of it does."""
+        exception: Any = None
+        if failure and sent.problem is not None:
+            exception = CrmRefusal(sent.problem.outcome.value)
+        self._site.fire(
+            request_type=call.method,
+            name=call.name,
+            response_time=sent.seconds * 1000,
+            response_length=len(sent.reply.body) if sent.reply else 0,
+            response=sent.reply,
+            context={},
+            exception=exception,
+            start_time=time.time() - sent.seconds,
+            url=call.name,
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def patience(problem: CallFailed) -> float:
+    """Seconds to wait before a throttled call is sent again."""
+    asked = DEFAULT_RETRY_AFTER if problem.retry_after is None else problem.retry_after
+    return min(max(asked, 0.0), MAX_RETRY_AFTER)

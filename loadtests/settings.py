@@ -1,0 +1,84 @@
+"""The section ``load:`` of crmops.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crmops.config import LocalPath
+from crmops.units import Seconds
+from crmops.verdict import Objective
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Samples(_Part):
+    """How many samples a number must rest on; with fewer the verdict is unknown."""
+
+    p50: Annotated[int, Field(ge=1)] = 20
+    p95: Annotated[int, Field(ge=1)] = 200
+    p99: Annotated[int, Field(ge=1)] = 1000
+    ratio: Annotated[int, Field(ge=1, description="for error.ratio and its like")] = 100
+
+    def wanted(self, measure: str) -> int:
+        """The least number of samples for a measure, by its name."""
+        stem = measure.partition("{")[0]
+        if stem.endswith(".ratio"):
+            return self.ratio
+        return {"p50": self.p50, "p95": self.p95, "p99": self.p99}.get(stem.rpartition(".")[2], 1)
+
+
+class Instrument(_Part):
+    """When the load generator itself is not to be trusted; the verdict is then unknown."""
+
+    loop_lag: Annotated[Seconds, Field(gt=0, description="p99 of the event loop's lag")] = 0.2
+    cpu: Annotated[float, Field(gt=0, le=1, description="share of a core, mean of a phase")] = 0.9
+    sent: Annotated[
+        float, Field(ge=0, le=1, description="share of the scheduled calls that left on time")
+    ] = 0.95
+    silence: Annotated[
+        Seconds, Field(gt=0, description="after which a generator that says nothing is ended")
+    ] = 20.0
+
+
+class KillSwitch(_Part):
+    """Ends a run that only does harm."""
+
+    error_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    seconds: Annotated[Seconds, Field(gt=0, description="over which the ratio is taken")] = 10.0
+    samples: Annotated[int, Field(ge=1, description="below which it never acts")] = 200
+
+
+DEFAULT_OBJECTIVES = (
+    Objective(measure="response_time.p95", limit=1.0),
+    Objective(measure="error.ratio", limit=0.01),
+    Objective(measure="journey.failed.ratio", limit=0.01),
+    Objective(measure="throttled.ratio", limit=0.05),
+)
+
+
+class Settings(_Part):
+    """Load tests: what is run, what is demanded, and when the instrument is believed."""
+
+    workload: str = Field(default="launch", description="the workload when none is named")
+    workloads: tuple[LocalPath, ...] = Field(
+        default=(), description="further workloads: YAML files, or directories of them"
+    )
+    objectives: tuple[Objective, ...] = Field(
+        default=DEFAULT_OBJECTIVES, description="what the measures must be; see load-testing.md"
+    )
+    samples: Samples = Samples()
+    instrument: Instrument = Instrument()
+    kill_switch: KillSwitch = KillSwitch()
+    think_scale: Annotated[float, Field(gt=0, description="multiplies every think time")] = 1.0
+    roles: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="changes to the roles of a workload, by name of the role"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="hosts other than this machine that may be put under load"
+    )
+    workers: Annotated[int, Field(ge=1, le=64, description="generator processes")] = 1
+    cleanup: bool = Field(default=True, description="delete what the run has created, at its end")

@@ -30,7 +30,9 @@ class EntityDialect:
         self.plural = PLURALS[entity]
         self.path = mapped.path
         self.name = mapped.vendor_name
-        self.operations = mapped.operations or profile.operations
+        own = mapped.operations
+        given_here = {name: getattr(own, name) for name in own.model_fields_set} if own else {}
+        self.operations = profile.operations.model_copy(update=given_here)
         self.id = profile.id if mapped.id is None else mapped.id
         names = [name for name in (*FIELDS[entity], *COMMON) if name != "id"]
         given = {**profile.fields, **mapped.fields}

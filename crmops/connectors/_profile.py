@@ -45,11 +45,20 @@ HELP = "docs/rest-profile.md describes every key."
 Inside = tuple[str | int, ...]
 
 
+def _word(value: object) -> object:
+    if not isinstance(value, (str, int)):
+        raise wrong("a vendor's word is text, a number, true or false")
+    return value
+
+
+Word = Annotated[str | int, BeforeValidator(_word)]
+
+
 class FieldMap(Part):
     """What a neutral field is called here.  ``at`` of None: this CRM has no such field."""
 
     at: SpotField | None = Field(default=None, description="the place of the field in a record")
-    values: dict[str, Text] = Field(
+    values: dict[str, Word] = Field(
         default={}, description="the vendor's words for the neutral values"
     )
 
@@ -75,7 +84,7 @@ class EntityMap(Part):
     fields: Fields = Field(default={}, description="neutral field names and the vendor's")
     id: SpotField | None = Field(default=None, description="the place of the id in a record")
     operations: Operations | None = Field(
-        default=None, description="operations of this entity alone, in place of all the general"
+        default=None, description="operations of this entity that differ from the general ones"
     )
 
     @property
@@ -172,6 +181,7 @@ def _all_texts(profile: Profile) -> Iterator[tuple[Inside, tuple[str, ...], str]
         yield at, (), text
     for entity, mapped in profile.entities.items():
         yield ("entities", entity, "path"), (), mapped.path
+    yield ("filters", "each"), ("field", "value", "literal"), profile.filters.each
     for at, text in profile.whoami.texts():
         yield ("whoami", *at), (), text
     if isinstance(profile.auth, (LoginAuth, OAuth2Auth)):

@@ -212,7 +212,7 @@ class Filters(Part):
         default="query", description="one parameter a field, or one parameter with an expression"
     )
     parameter: str = Field(default="filter", description="the parameter of the expression")
-    each: Text = Field(default="{field} eq '{value}'", description="the form of one condition")
+    each: Text = Field(default="{field} eq {literal}", description="the form of one condition")
     join: str = Field(default=" and ", description="what joins two conditions")
     owner: OwnerFilter | None = Field(
         default=None, description="one's own records; without it owner_id is compared"
@@ -229,7 +229,7 @@ class Records(Operation):
 
 
 class Search(Records):
-    offers: ClassVar[tuple[str, ...]] = ("text", *PAGE)
+    offers: ClassVar[tuple[str, ...]] = ("text", "quoted", *PAGE)
 
     query: dict[str, Text] = Field(default={"q": "{text}"}, description="parameters of the address")
 
@@ -262,6 +262,9 @@ class Create(Operation):
     record: SpotField | None = Field(default=None, description="the place of the new record")
     id: SpotField | None = Field(
         default=None, description="the place of the new record's id inside the record"
+    )
+    id_header: str | None = Field(
+        default=None, description="the header whose last part is the new id, in place of a body"
     )
     allow_duplicate: Extra = Field(
         default=Extra(), description="what is sent in addition when a duplicate is meant"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -13,22 +14,15 @@ from pydantic import Field
 from crmops.connectors._auth import Credentials, fixed_header, token_call, token_header
 from crmops.connectors._mapping import EntityDialect
 from crmops.connectors._paging import PageRequest
+from crmops.connectors._problems import classify
 from crmops.connectors._profile import Profile
 from crmops.connectors._profile_parts import IdentityPlaces, LoginAuth, OAuth2Auth, Records
 from crmops.connectors._profile_types import Operation, Part
-from crmops.connectors._replies import (
-    is_web_page,
-    json_of,
-    json_or_none,
-    outcome_of,
-    retry_after,
-    sequence,
-    text,
-    web_page,
-)
+from crmops.connectors._replies import json_of, sequence, text
 from crmops.connectors._session import ask_signed, plural_of
 from crmops.connectors._template import (
     Spot,
+    as_text,
     fill,
     fill_body,
     fill_query,
@@ -98,41 +92,7 @@ class RestCore:
 
     def classify(self, reply: Reply) -> CallFailed | None:
         """The problem that a reply stands for: the vendor's code first, then the status."""
-        errors, status = self.profile.errors, reply.status
-        outcome = errors.statuses.get(status) or outcome_of(status)
-        if outcome is Outcome.OK and is_web_page(reply):
-            return web_page(reply)
-        if outcome is Outcome.OK and not errors.in_every_answer:
-            return None
-        body = json_or_none(reply)
-        found = look(body, errors.code) if errors.code is not None else None
-        code = "" if found is None or isinstance(found, (dict, list)) else str(found)
-        if outcome is Outcome.OK and (not code or code in errors.good):
-            return None
-        unknown = Outcome.SERVER if outcome is Outcome.OK else outcome
-        outcome = errors.codes.get(code, unknown)
-        return None if outcome is Outcome.OK else self._problem(reply, outcome, code, body)
-
-    def _problem(self, reply: Reply, outcome: Outcome, code: str, body: Any) -> CallFailed:
-        errors = self.profile.errors
-        message = look(body, errors.message) if errors.message is not None else None
-        return CallFailed(
-            outcome,
-            str(message or f"status {reply.status}"),
-            status=reply.status,
-            code=code,
-            retry_after=self._retry_after(reply, body),
-            details=look(body, errors.details),
-        )
-
-    def _retry_after(self, reply: Reply, body: Any) -> float | None:
-        source = self.profile.errors.retry_after
-        if source.at is None:
-            return retry_after(reply, source.header.lower())
-        found = look(body, source.at)
-        if isinstance(found, bool) or not isinstance(found, (int, float)):
-            return None
-        return max(0.0, found / 1000 if source.unit == "milliseconds" else float(found))
+        return classify(self.profile.errors, reply)
 
     def auth_headers(self) -> Mapping[str, str]:
         return self._session
@@ -212,7 +172,7 @@ class RestCore:
     def search(self, entity: str, text: str, *, limit: int = 20) -> Talk[Page]:
         dialect = self.dialect(entity)
         operation = dialect.operations.search
-        values = {"text": text}
+        values = {"text": text, "quoted": text.replace("'", "''")}
         return (yield from self.page(dialect, operation, "search", values, Wanted(limit)))
 
     def create(
@@ -228,6 +188,8 @@ class RestCore:
             extra = Additions(query, _filled(meant.headers, self._settings))
         call = self.call(operation, f"{dialect.plural}.create", values, dialect, extra)
         reply = yield from self.ask(call)
+        if operation.id_header is not None:
+            return One(reply, _id_from(operation.id_header.lower()))
         if operation.id is None:
             return self._one(dialect, reply, operation.record)
         spot = (*(operation.record or self.profile.record), *operation.id)
@@ -263,13 +225,10 @@ class RestCore:
         fields = {dialect.vendor_field(name): name for name in conditions}
         if "" in fields:
             raise CallFailed(Outcome.INVALID, f"this CRM has no field {fields['']}")
-        words = {at: str(dialect.word(name, conditions[name])) for at, name in fields.items()}
+        words = {at: dialect.word(name, conditions[name]) for at, name in fields.items()}
         if filters.style == "query":
             return {**sent, **words}
-        parts = [
-            fill(filters.each, {"field": at, "value": value.replace("'", "''")})
-            for at, value in words.items()
-        ]
+        parts = [fill(filters.each, _condition(at, word)) for at, word in words.items()]
         return {**sent, **({filters.parameter: filters.join.join(parts)} if parts else {})}
 
     # What the powers use too.
@@ -301,7 +260,7 @@ class RestCore:
         if paging.place == "body":
             extra = Additions(body=sent, path=request.path)
         else:
-            texts = {name: str(value) for name, value in sent.items()}
+            texts = {name: as_text(value) for name, value in sent.items()}
             extra = Additions(texts, path=request.path)
         known = {**values, "limit": request.limit, "cursor": wanted.cursor}
         call = self.call(operation, f"{dialect.plural}.{verb}", known, dialect, extra)
@@ -351,6 +310,24 @@ class RestCore:
     def _one(self, dialect: EntityDialect, reply: Reply, place: Spot | None) -> One:
         spot = self.profile.record if place is None else place
         return One(reply, lambda reply: dialect.to_neutral(look(json_of(reply), spot), reply))
+
+
+def _condition(at: str, word: Any) -> dict[str, Any]:
+    """The placeholders of one condition; quotes in a text are doubled, numbers have none."""
+    if not isinstance(word, str):
+        return {"field": at, "value": word, "literal": word}
+    value = word.replace("'", "''")
+    return {"field": at, "value": value, "literal": f"'{value}'"}
+
+
+def _id_from(header: str) -> Callable[[Reply], Record]:
+    """Reads the id at the end of an address in a header: ``/contacts/5`` or ``/contacts(5)``."""
+
+    def read(reply: Reply) -> Record:
+        parts = re.findall(r"[^/()]+", reply.headers.get(header, ""))
+        return {"id": text(parts[-1] if parts else None, reply, "an id")}
+
+    return read
 
 
 def _filled(headers: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:

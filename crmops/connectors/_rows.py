@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from crmops.connectors.base import ImportReport
-from crmops.outcome import CallFailed
+from crmops.outcome import CallFailed, Outcome
 from crmops.wire import Order, Reply
 
 Row: TypeAlias = Mapping[str, Any]
@@ -55,9 +55,16 @@ class ImportSum:
         self._rejected: list[tuple[int, str, str]] = []
 
     def send(self, batch: list[Row], talk: Send) -> Generator[Order, Reply | None, None]:
-        """Carry one batch through.  A failure carries the report so far as its ``details``."""
+        """Carry one batch through.  A failure carries the report so far as its ``details``.
+
+        Raises CallFailed(server) if a row of the batch is neither imported nor rejected.
+        """
         try:
             report = yield from talk
+            named = report.imported + len({row for row, _, _ in report.rejected})
+            if named != len(batch):
+                message = f"{len(batch)} rows were sent, {named} accounted for"
+                raise CallFailed(Outcome.SERVER, message, code="unaccounted")
         except CallFailed as problem:
             problem.details = self.report()
             raise

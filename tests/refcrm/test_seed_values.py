@@ -6,6 +6,7 @@ import itertools
 import random
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -142,3 +143,13 @@ def test_clean_formats_hold_for_every_account() -> None:
     assert all(re.fullmatch(rates.POSTCODE_PATTERN, one.postcode) for one in made)
     assert len({one.uscc for one in made}) == len(made)
     assert len({one.name for one in made}) == len(made)
+
+
+def test_the_documentation_shows_the_table_of_rates() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "refcrm-data.md").read_text(encoding="utf-8")
+    for rate in rates.RATES:
+        name = rate.field or "whole record"
+        line = f"| {rate.entity} | {rate.kind} | {name} | {rate.share:.1%} | {rate.how} |"
+        assert line in page
+    for look in rates.LOOKALIKES:
+        assert f"| {look.entity} | {look.kind} | {look.share:.1%} | {look.how} |" in page

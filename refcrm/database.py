@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -10,6 +11,8 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from refcrm.errors import ApiError, RefcrmError
+
+_log = logging.getLogger("refcrm.database")
 
 Record = asyncpg.Record
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -99,6 +102,10 @@ UNAVAILABLE = (
 
 def unavailable(error: BaseException) -> ApiError:
     """503 for a database that is gone, too slow or full; never its own words, they hold data."""
+    if isinstance(error, asyncpg.InterfaceError) and "clos" not in str(error):
+        # Not a closed connection or closing pool but a wrong use of one: a fault of ours.
+        _log.error("a statement was used wrongly: %s", type(error).__name__)
+        return ApiError(500, "internal", "the server failed")
     if isinstance(error, asyncpg.QueryCanceledError | TimeoutError):
         message = "the database took too long"
     elif isinstance(error, asyncpg.DiskFullError):

@@ -96,7 +96,7 @@ def _search(entity: Entity, who: Principal, wanted: str, arguments: Arguments, l
         # U+10FFFF sorts behind every continuation of the prefix.
         reach = f"{key} >= lower($1::text) and {key} < lower($1::text) || chr(1114111)"
         branches.append(f"(select r.id from {table} r where {reach}{mine} limit {most})")
-    if _has_trigrams(wanted):
+    if entity.trigrams and _has_trigrams(wanted):
         literal = _LIKE_SPECIAL.sub(r"\\\1", wanted)
         pattern = arguments.bind(f"%{literal}%")
         for name in entity.trigrams:

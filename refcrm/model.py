@@ -25,7 +25,7 @@ class Type(StrEnum):
     TIME = "time"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Field:
     """One column. references names the entity (plural) a REFERENCE points to."""
 
@@ -40,7 +40,7 @@ class Field:
     write_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entity:
     """One kind of record. name is the plural: table name and path segment alike.
 

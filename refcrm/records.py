@@ -238,6 +238,8 @@ async def _why_not(call: Call, entity: Entity, number: int, who: Principal) -> A
 
 
 async def _check_owns_nothing(call: Call, number: int) -> None:
+    if number == call.principal.user_id:
+        raise forbidden("nobody deletes themselves")
     owned = [one.name for one in ENTITIES.values() if one.owned]
     found = " or ".join(f"exists (select 1 from {name} where owner_id = $1)" for name in owned)
     row = await call.services.database.row(f"select {found} as found", (number,))

@@ -71,4 +71,3 @@ def _of(directory: Path) -> dict[str, Suite]:
             )
         found[suite.name], origin[suite.name] = suite, path
     return found
-

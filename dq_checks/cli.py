@@ -40,7 +40,7 @@ def run(
 ) -> None:
     """Audit tables of the CRM's database, record each audit and print the scores."""
     from dq_checks.catalogue import choose, find_suites
-    from dq_checks.run import run_suites
+    from dq_checks.run import Audit, run_suites
     from dq_checks.settings import Settings
 
     ctx = context()
@@ -48,14 +48,8 @@ def run(
     settings = ctx.config.parse("dq", Settings)
     chosen = choose(find_suites(settings.suite_directories), suites or settings.suites)
     with _telling(len(chosen)) as told:
-        runs = run_suites(
-            which,
-            chosen,
-            settings,
-            ctx.history,
-            config_digest=ctx.config.digest,
-            told=told,
-        )
+        audit = Audit(which, settings, ctx.history, ctx.config.digest, told)
+        runs = run_suites(audit, chosen)
     _print(runs, as_json=as_json)
 
 

@@ -9,16 +9,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import IO, Self, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from crmops.errors import CannotRun
 from dq_checks.messages import Answer, Audited, Failed, Job, Progress, Ready
 
+Wanted = TypeVar("Wanted", Ready, Audited)
+Seen = Callable[[str], None]
+
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_", "LD_LIBRARY_PATH", "PG", "PYTHON", "SSL_", "TMPDIR")
-_DIES_HINT = "Run it again; if it dies again, look at the memory that is left (it takes 300 MB)."
+_AGAIN = "Run it again; if it dies again, look at the memory that is left (it takes 300 MB)."
+_START_SECONDS = 180.0
+_STOP_SECONDS = 2.0
 
 
 class AuditFailed(CannotRun):
@@ -28,16 +34,12 @@ class AuditFailed(CannotRun):
 class AuditWorker:
     """A worker process.  Use it as a context manager; the first job waits for its imports.
 
-    ``start_timeout`` bounds the imports, ``silence`` the time between two signs of life of a
-    job, in seconds.
+    One that died or was silent is started anew by the next job.
     """
 
-    def __init__(self, *, start_timeout: float = 180.0) -> None:
-        self._start_timeout = start_timeout
-        self._process: subprocess.Popen[bytes] | None = None
-        self._selector = selectors.DefaultSelector()
-        self._buffer = b""
-        self.versions: dict[str, str] = {}
+    def __init__(self) -> None:
+        self._child: _Child | None = None
+        self._ready = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -54,12 +56,68 @@ class AuditWorker:
     @property
     def pid(self) -> int | None:
         """The worker's process id, or None while there is none."""
-        return self._process.pid if self._process else None
+        return self._child.pid if self._child else None
 
     def start(self) -> None:
         """Start the process; its imports go on while we do other things."""
-        if self._process is not None:
-            return
+        self._running()
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        child, self._child, self._ready = self._child, None, False
+        if child is not None:
+            child.end()
+
+    def run(self, job: Job, seen: Seen, patience: float) -> Audited:
+        """Run a job; ``seen`` hears of its stages and, every second, that it goes on.
+
+        Raises AuditFailed when the suite could not be run, CannotRun when the worker died or
+        was silent for ``patience`` seconds.
+        """
+        child = self._running()
+        try:
+            if not self._ready:
+                seen("loading great_expectations")
+                _expect(child, Ready, seen, _START_SECONDS)
+                self._ready = True
+            child.send(job)
+            return _expect(child, Audited, seen, patience)
+        except AuditFailed:
+            raise
+        except BaseException:  # what it would say now is the answer to nothing
+            self.stop()
+            raise
+
+    def _running(self) -> _Child:
+        if self._child is None:
+            self._child = _Child()
+        return self._child
+
+
+def _expect(child: _Child, kind: type[Wanted], seen: Seen, patience: float) -> Wanted:
+    stage, until = "", time.monotonic() + patience
+    while True:
+        said = child.next()
+        if isinstance(said, kind):
+            return said
+        if isinstance(said, Failed):
+            if said.job == 0:
+                raise CannotRun(said.reason, hint=said.hint)
+            raise AuditFailed(said.reason, hint=said.hint)
+        if isinstance(said, Progress):
+            stage, until = said.stage, time.monotonic() + patience
+        if time.monotonic() > until:
+            raise CannotRun(
+                f"the audit worker was silent for {patience:.0f} s",
+                hint="Raise dq.statement_timeout, or audit a replica: database.replica_url.",
+            )
+        seen(stage)
+
+
+class _Child:
+    """The process and the two pipes to it."""
+
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "dq_checks.worker"],
             stdin=subprocess.PIPE,
@@ -68,117 +126,69 @@ class AuditWorker:
             env=_environment(),
             start_new_session=True,  # a Ctrl-C is ours to pass on
         )
-        assert self._process.stdout is not None
-        os.set_blocking(self._process.stdout.fileno(), False)
-        self._selector.register(self._process.stdout, selectors.EVENT_READ)
+        self.pid = self._process.pid
+        self._to = cast("IO[bytes]", self._process.stdin)
+        self._from = cast("IO[bytes]", self._process.stdout)
+        os.set_blocking(self._from.fileno(), False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._from, selectors.EVENT_READ)
+        self._buffer = b""
 
-    def stop(self) -> None:
-        """End the process, whatever it does."""
-        process, self._process, self._buffer = self._process, None, b""
-        if process is None:
-            return
-        assert process.stdin is not None and process.stdout is not None
-        self._selector.unregister(process.stdout)
+    def send(self, message: BaseModel) -> None:
+        """Write a message.  Raises CannotRun if nobody is there to read it."""
         try:
-            process.stdin.close()  # at the end of its input it leaves at once
-            process.wait(2)
-        except (OSError, subprocess.TimeoutExpired):
-            process.kill()
-            process.wait()
-        process.stdout.close()
-
-    def run(self, job: Job, seen: Callable[[str], None], patience: float) -> Audited:
-        """Run a job; ``seen`` hears of its stages and, every second, that it goes on.
-
-        Raises AuditFailed when the suite could not be run, CannotRun when the worker died or
-        was silent for ``patience`` seconds; it is then stopped, and started anew by the next job.
-        """
-        self.start()
-        try:
-            if not self.versions:
-                seen("loading great_expectations")
-                self._expect(Ready, seen, self._start_timeout)
-            self._send(job)
-            answer = self._expect(Audited, seen, patience)
-        except CannotRun as error:
-            if not isinstance(error, AuditFailed):
-                self._forget()
-            raise
-        except BaseException:
-            self._forget()
-            raise
-        assert isinstance(answer, Audited)
-        return answer
-
-    def _forget(self) -> None:
-        self.stop()
-        self.versions = {}
-
-    def _send(self, job: Job) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        try:
-            self._process.stdin.write(job.model_dump_json(by_alias=True).encode() + b"\n")
-            self._process.stdin.flush()
+            self._to.write(message.model_dump_json(by_alias=True).encode() + b"\n")
+            self._to.flush()
         except OSError:
             raise self._died() from None
 
-    def _expect(
-        self, kind: type[Ready | Audited], seen: Callable[[str], None], patience: float
-    ) -> Ready | Audited:
-        stage, until = "", time.monotonic() + patience
-        while True:
-            said = self._next()
-            if isinstance(said, Ready):
-                self.versions = said.versions
-            if isinstance(said, Failed):
-                raise AuditFailed(said.reason, hint=said.hint)
-            if isinstance(said, kind):
-                return said
-            if isinstance(said, Progress):
-                stage, until = said.stage, time.monotonic() + patience
-            if time.monotonic() > until:
-                raise CannotRun(
-                    f"the audit worker was silent for {patience:.0f} s",
-                    hint="Raise dq.statement_timeout, or audit a replica: database.replica_url.",
-                )
-            seen(stage)
+    def next(self) -> Ready | Progress | Audited | Failed | None:
+        """The next message, or None after about a second without one.
 
-    def _next(self) -> Ready | Progress | Audited | Failed | None:
-        """The next message, or None after a second without one."""
-        process = self._process
-        assert process is not None and process.stdout is not None
+        Raises CannotRun if the process is gone or says what is no message.
+        """
         if b"\n" not in self._buffer:
-            if not self._selector.select(1.0):
-                if process.poll() is not None:
-                    raise self._died()
-                return None
-            chunk = process.stdout.read(1 << 20)
-            if not chunk:
-                raise self._died()
-            self._buffer += chunk
-            if b"\n" not in self._buffer:
-                return None
-        line, _, self._buffer = self._buffer.partition(b"\n")
+            self._read()
+        line, end, rest = self._buffer.partition(b"\n")
+        if not end:
+            return None
+        self._buffer = rest
         try:
             return Answer.model_validate_json(b'{"said":' + line + b"}").said
         except ValidationError:
-            raise CannotRun("the audit worker said something unreadable") from None
+            raise CannotRun("the audit worker said something unreadable", hint=_AGAIN) from None
+
+    def end(self) -> None:
+        """End the process: at the end of its input it leaves; if not, it is killed."""
+        self._selector.close()
+        with suppress(OSError):  # what was still to be written has no reader
+            self._to.close()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._from.close()
+
+    def _read(self) -> None:
+        if not self._selector.select(1.0):
+            if self._process.poll() is not None:
+                raise self._died()
+            return
+        chunk = self._from.read(1 << 20)
+        if not chunk:
+            raise self._died()
+        self._buffer += chunk
 
     def _died(self) -> CannotRun:
-        assert self._process is not None
         try:
             code = self._process.wait(5)
         except subprocess.TimeoutExpired:
-            code = None
-        if code is not None and code < 0:
+            return CannotRun("the audit worker closed its pipe", hint=_AGAIN)
+        if code < 0:
             name = signal.Signals(-code).name
-            return CannotRun(f"the audit worker was killed by {name}", hint=_DIES_HINT)
-        if not self.versions:
-            return CannotRun(
-                "the audit worker cannot start",
-                hint="Is the extra installed?  `pip install 'crmops[dq]'`.",
-            )
-        return CannotRun(f"the audit worker ended by itself (exit code {code})", hint=_DIES_HINT)
+            return CannotRun(f"the audit worker was killed by {name}", hint=_AGAIN)
+        return CannotRun(f"the audit worker ended by itself (exit code {code})", hint=_AGAIN)
 
 
 def _environment() -> dict[str, str]:

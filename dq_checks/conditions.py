@@ -61,9 +61,7 @@ def counting(rule: Rule, country: Country, as_of: datetime) -> Counting:
     column = rule.column or ""
     if rule.check == "unique":
         key = both(*(["filled", each] for each in rule.columns))
-        return Counting(
-            "unique", both(when, key), [], rule.columns, ignore_case=rule.ignore_case
-        )
+        return Counting("unique", both(when, key), [], rule.columns, ignore_case=rule.ignore_case)
     if rule.check == "reference":
         present = both(when, ["filled", column])
         return Counting("reference", present, [], (column,), rule.table or "", rule.key)

@@ -102,14 +102,14 @@ def _full_match(element: Any, compiler: Any, **kw: Any) -> str:
 
 @compiles(FullMatch, "postgresql")
 def _full_match_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    text = compiler.process(list(element.clauses)[0], **kw)
+    text = compiler.process(next(iter(element.clauses)), **kw)
     return f"({text} ~ {_bound(compiler, f'^({_pattern(element)})$', **kw)})"
 
 
 @compiles(FullMatch, "mysql")
 @compiles(FullMatch, "mariadb")
 def _full_match_mysql(element: Any, compiler: Any, **kw: Any) -> str:
-    text = compiler.process(list(element.clauses)[0], **kw)
+    text = compiler.process(next(iter(element.clauses)), **kw)
     whole = _bound(compiler, rf"(?-i)^({_pattern(element)})\z", **kw)
     return f"({text} REGEXP {whole})"
 

@@ -17,7 +17,7 @@ from dq_checks.formats import USCC_ALPHABET, USCC_WEIGHTS
 Kind = Literal["text", "number", "date", "time", "boolean", "other"]
 Kinds = Mapping[str, Kind]
 
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+_OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -75,14 +75,14 @@ def _all(_term: Term, _kinds: Kinds) -> ColumnElement[bool]:
 
 
 def _filled(term: Term, kinds: Kinds) -> ColumnElement[bool]:
-    column = sa.column(term[1])
+    column: ColumnElement[Any] = sa.column(term[1])
     if _kind(term[1], kinds) != "text":
         return column.is_not(None)
     return trimmed(column) != ""
 
 
 def _blank(term: Term, kinds: Kinds) -> ColumnElement[bool]:
-    column = sa.column(term[1])
+    column: ColumnElement[Any] = sa.column(term[1])
     if _kind(term[1], kinds) != "text":
         return column.is_(None)
     return sa.or_(column.is_(None), trimmed(column) == "")
@@ -93,7 +93,8 @@ def _match(term: Term, kinds: Kinds) -> ColumnElement[bool]:
 
 
 def _length(term: Term, kinds: Kinds) -> ColumnElement[bool]:
-    return sa.func.char_length(as_text(term[1], kinds)) <= term[2]
+    longest: int = term[2]
+    return sa.func.char_length(as_text(term[1], kinds), type_=sa.Integer()) <= longest
 
 
 def _uscc(term: Term, kinds: Kinds) -> ColumnElement[bool]:
@@ -155,11 +156,7 @@ def _compare(term: Term, kinds: Kinds) -> ColumnElement[bool]:
         sides = [sa.cast(each, sa.Date()) for each in sides]
     elif one != two:
         raise RuleProblem(f"column {left} holds a {one}, column {right} a {two}")
-    return _as_condition(_OPERATORS[op](*sides))
-
-
-def _as_condition(value: ColumnElement[bool]) -> ColumnElement[bool]:
-    return value
+    return _OPERATORS[op](*sides)
 
 
 def _since(term: Term, kinds: Kinds) -> ColumnElement[bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from crmops.errors import CannotRun, ConfigError
 from crmops.execute import Execution, executing
@@ -26,29 +27,30 @@ _BEAT_SECONDS = 5.0
 _GRACE_SECONDS = 60.0
 
 
+@dataclass(frozen=True)
+class Audit:
+    """What all audits of one command share."""
+
+    target: Target
+    settings: Settings
+    history: History
+    config_digest: str = ""
+    told: Told | None = None
+
+
 def run_suites(
-    target: Target,
-    suites: Sequence[Suite],
-    settings: Settings,
-    history: History,
-    *,
-    config_digest: str = "",
-    told: Told | None = None,
-    worker: AuditWorker | None = None,
+    audit: Audit, suites: Sequence[Suite], worker: AuditWorker | None = None
 ) -> list[Run]:
     """Audit one table after the other; a Run for each, also for those that could not be run.
 
     ``worker`` is used and left running when given.  Raises ConfigError when the target has no
     database that can be audited.
     """
-    url = database_url(target, settings)
+    url = database_url(audit.target, audit.settings)
     ours = worker or AuditWorker()
     try:
         ours.start()
-        return [
-            _run_suite(target, suite, settings, history, ours, url, config_digest, told)
-            for suite in suites
-        ]
+        return [_run_suite(audit, suite, ours, url) for suite in suites]
     finally:
         if worker is None:
             ours.stop()
@@ -74,23 +76,15 @@ def database_url(target: Target, settings: Settings) -> str:
     return access.url.reveal()
 
 
-def _run_suite(  # noqa: PLR0913 - one suite of run_suites, whose arguments these are
-    target: Target,
-    suite: Suite,
-    settings: Settings,
-    history: History,
-    worker: AuditWorker,
-    url: str,
-    config_digest: str,
-    told: Told | None,
-) -> Run:
+def _run_suite(audit: Audit, suite: Suite, worker: AuditWorker, url: str) -> Run:
+    name, settings = audit.target.name, audit.settings
     with executing(
-        history, Kind.DQ, target.name, suite.name, config_digest=config_digest
+        audit.history, Kind.DQ, name, suite.name, config_digest=audit.config_digest
     ) as execution:
         try:
             found = worker.run(
                 _job(suite, settings, url),
-                _seen(execution, suite, told),
+                _seen(execution, suite, audit.told),
                 settings.statement_timeout + _GRACE_SECONDS,
             )
         except CannotRun as error:

@@ -23,7 +23,7 @@ class Result:
 
     @property
     def status(self) -> str:
-        """``good``, ``failed``, ``unknown`` (it saw no elements) or ``error`` (it could not run)."""
+        """``good``, ``failed``, ``unknown`` (saw no elements) or ``error`` (could not run)."""
         if self.count.status == "error":
             return "error"
         if self.count.checked == 0:
@@ -83,16 +83,12 @@ def measures(rows: int, results: Sequence[Result]) -> list[Measure]:
         Measure(name="score", value=value, unit=Unit.RATIO, observed=elements),
         Measure(name="rows", value=rows, unit=Unit.COUNT, observed=rows),
     ]
-    for name, (each, seen) in by_dimension(results).items():
-        found.append(
-            Measure(name=f"score{{{name}}}", value=each, unit=Unit.RATIO, observed=seen)
-        )
+    for name, (share, seen) in by_dimension(results).items():
+        found.append(Measure(name=f"score{{{name}}}", value=share, unit=Unit.RATIO, observed=seen))
     for status in ("failed", "error", "unknown"):
         number = sum(each.status == status for each in results)
         found.append(
-            Measure(
-                name=f"rules.{status}", value=number, unit=Unit.COUNT, observed=len(results)
-            )
+            Measure(name=f"rules.{status}", value=number, unit=Unit.COUNT, observed=len(results))
         )
     for each in results:
         found += _of_rule(each)
@@ -105,7 +101,5 @@ def _of_rule(result: Result) -> list[Measure]:
     name = result.rule.id
     return [
         Measure(name=f"rule.bad{{{name}}}", value=bad, unit=Unit.COUNT, observed=seen),
-        Measure(
-            name=f"rule.score{{{name}}}", value=result.score, unit=Unit.RATIO, observed=seen
-        ),
+        Measure(name=f"rule.score{{{name}}}", value=result.score, unit=Unit.RATIO, observed=seen),
     ]

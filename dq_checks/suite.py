@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from dq_checks.formats import CHECK_DIGITS, FORMATS, Country
 
@@ -37,7 +44,6 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "sql": ("good",),
 }
 """What each kind of check cannot do without."""
-
 
 
 class Condition(BaseModel):

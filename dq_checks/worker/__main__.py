@@ -17,6 +17,8 @@ from typing import IO, Any
 
 from dq_checks.messages import Failed, Job, Progress, Ready
 
+_EXTRA = "The libraries of audits are an extra: pip install 'crmops[dq]'."
+
 
 def _private_stdout() -> IO[str]:
     """The pipe to the parent; what libraries print goes to stderr instead."""
@@ -38,7 +40,11 @@ def main() -> None:
 
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
-    versions = _versions()
+    try:
+        versions = _versions()
+    except ImportError as error:
+        say(Failed(job=0, reason=f"the audit worker cannot import {error.name}", hint=_EXTRA))
+        return
     say(Ready(versions=versions))
     while True:
         _serve(Job.model_validate(json.loads(jobs.get())), say, versions)

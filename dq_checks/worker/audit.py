@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
 
 from dq_checks.conditions import Counting, counting
 from dq_checks.expressions import RuleProblem, expression, key_part
 from dq_checks.formats import COUNTRIES, FORMATS, TELLING, Country
-from dq_checks.messages import Audited, Count, Issue, Job
+from dq_checks.messages import Audited, Count, Job
 from dq_checks.suite import Rule, plain
 from dq_checks.worker.engine import AuditEngine
 from dq_checks.worker.expectations import EXPECTATIONS
@@ -84,7 +85,7 @@ def _country(engine: AuditEngine, job: Job) -> Country:
             )
             for column, name in told
         ]
-        total = matches[0]
+        total: ColumnElement[int] = matches[0]
         for each in matches[1:]:
             total = total + each
         sums.append(total)
@@ -92,9 +93,7 @@ def _country(engine: AuditEngine, job: Job) -> Country:
     return COUNTRIES[max(range(len(COUNTRIES)), key=lambda at: (found[at], -at))]
 
 
-def _compile(
-    engine: AuditEngine, job: Job, country: Country
-) -> tuple[list[Compiled], list[Count]]:
+def _compile(engine: AuditEngine, job: Job, country: Country) -> tuple[list[Compiled], list[Count]]:
     """The rules that fit the table, and an error for each that does not."""
     fitting, misfits = [], []
     for rule in job.suite.rules_for(country):
@@ -125,11 +124,11 @@ def _count(engine: AuditEngine, rules: list[Compiled]) -> list[Count]:
     """
     found = _validate(engine, rules)
     failed = [each for each in rules if found[each.rule.id].status == "error"]
-    if len(failed) > 1 and not engine.stop:
+    if len(failed) > 1 and not engine.spent():
         for each in failed:
             engine.errors.clear()
             found.update(_validate(engine, [each]))
-            if engine.stop:
+            if engine.spent():
                 break
     return list(found.values())
 

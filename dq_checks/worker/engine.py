@@ -9,8 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from great_expectations.core.batch import Batch
 from great_expectations.core.expectation_suite import ExpectationSuite
-from great_expectations.execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
+from great_expectations.execution_engine.sqlalchemy_execution_engine import (
+    SqlAlchemyExecutionEngine,
+)
 from great_expectations.validator.validator import Validator
 
 from dq_checks.suite import Suite
@@ -52,14 +54,13 @@ class AuditEngine(SqlAlchemyExecutionEngine):
     def close(self) -> None:
         """Nothing: the connection belongs to whoever gave it."""
 
-    @property
-    def stop(self) -> bool:
+    def spent(self) -> bool:
         """Whether it makes no sense to ask the database again."""
         return any(lost(each) or timed_out(each) for each in self.errors)
 
     def validate(self, expectations: list[Any]) -> list[Any]:
         """Validate expectations together; a result for each, in any order."""
-        data = SqlAlchemyBatchData(
+        data: Any = SqlAlchemyBatchData(
             execution_engine=self,
             selectable=sa.select(*self.table.source.c).select_from(self.table.source),
             create_temp_table=False,

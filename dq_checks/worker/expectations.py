@@ -14,14 +14,16 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from great_expectations.core.metric_domain_types import MetricDomainTypes
 from great_expectations.core.metric_function_types import MetricPartialFunctionTypes
-from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+from great_expectations.execution_engine.sqlalchemy_execution_engine import (
+    SqlAlchemyExecutionEngine,
+)
 from great_expectations.expectations.expectation import BatchExpectation
 from great_expectations.expectations.metrics.metric_provider import metric_partial, metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 from great_expectations.validator.metric_configuration import MetricConfiguration
 
 from dq_checks.conditions import Counting, Term
-from dq_checks.expressions import as_text, expression, key_part
+from dq_checks.expressions import expression, key_part
 from dq_checks.worker.engine import AuditEngine
 
 _AGGREGATE = MetricPartialFunctionTypes.AGGREGATE_FN

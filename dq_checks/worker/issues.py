@@ -23,7 +23,7 @@ def failing(
     engine: AuditEngine, rules: Sequence[Compiled], counts: Sequence[Count], job: Job
 ) -> tuple[list[Issue], list[str]]:
     """The issues of the rules that the job wants listed, and the rules with more than it takes."""
-    if job.worklist == "none" or engine.stop:
+    if job.worklist == "none" or engine.spent():
         return [], []
     found = {each.rule: each for each in counts if each.status == "counted"}
     issues: list[Issue] = []

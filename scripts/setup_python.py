@@ -205,27 +205,28 @@ def install_packages(home: Interpreter) -> str:
         "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(TOOLS / "cache" / "pip")),
     }
     locked = [*pip, "install", "--require-hashes", "--only-binary", ":all:", "-r"]
+    editable = ["--no-deps", "--no-build-isolation", "--editable", "."]
     try:
         run([*locked, LOCKS / "bootstrap.txt"], what="fetching uv", env=quiet)
-        sync: list[str | Path] = [
-            VENV / "bin" / "uv",
-            "pip",
-            "sync",
-            "--python",
-            VENV_PYTHON,
-            "--require-hashes",
-        ]
-        env = uv_environment(pip_settings(pip), os.environ)
-        what = "installing the locked packages"
-        run([*sync, "--compile-bytecode", lock], what=what, env=env)
+        _by_uv(lock, editable, uv_environment(pip_settings(pip), os.environ))
         how = "by uv"
     except ProgramFailed as failed:
         if failed.lasting:
             raise
         say(f"      {failed}; installing with pip instead, which takes minutes")
+        pip = pip_command(current() or home)
         run([*locked, lock], what="installing the locked packages", env=quiet)
+        run([*pip, "install", *editable], what="installing crmops", env=quiet)
         how = "by pip"
-    editable = ["--no-deps", "--no-build-isolation", "--editable", "."]
-    run([*pip, "install", *editable], what="installing crmops", env=quiet)
     pins = sum(1 for line in lock.read_text().splitlines() if "==" in line)
     return f"{pins} packages of requirements/{lock.name}, {how}"
+
+
+def _by_uv(lock: Path, editable: list[str], env: dict[str, str]) -> None:
+    uv: list[str | Path] = [VENV / "bin" / "uv", "pip"]
+    python: list[str | Path] = ["--python", VENV_PYTHON]
+    # uv keeps itself only because its own lock is named too.
+    locks = [lock, LOCKS / "bootstrap.txt"]
+    sync = [*uv, "sync", *python, "--require-hashes", "--compile-bytecode", *locks]
+    run(sync, what="installing the locked packages", env=env)
+    run([*uv, "install", *python, *editable], what="installing crmops", env=env)

@@ -21,8 +21,8 @@ class Second:
 
     at: int
     phase: str
-    present: dict[str, int] = field(default_factory=dict)
-    logged_in: int = 0
+    present: dict[int, dict[str, int]] = field(default_factory=dict)
+    logged_in: dict[int, int] = field(default_factory=dict)
     response: Buckets = field(default_factory=Buckets)
     outcomes: Counter[str] = field(default_factory=Counter)
     lag: Buckets = field(default_factory=Buckets)
@@ -33,7 +33,15 @@ class Second:
     @property
     def users(self) -> int:
         """People present."""
-        return sum(self.present.values())
+        return sum(sum(roles.values()) for roles in self.present.values())
+
+    @property
+    def roles(self) -> Counter[str]:
+        """People present, by role."""
+        found: Counter[str] = Counter()
+        for roles in self.present.values():
+            found.update(roles)
+        return found
 
     @property
     def requests(self) -> int:
@@ -96,9 +104,8 @@ class Result:
         self.journeys.merge(Recording.unpack(delta["journeys"]))
         second.response.merge(response.answered())
         second.outcomes.update(response.outcomes())
-        for role, count in delta["present"].items():
-            second.present[role] = second.present.get(role, 0) + count
-        second.logged_in += delta["logged_in"]
+        second.present[worker] = delta["present"]
+        second.logged_in[worker] = delta["logged_in"]
         second.queued += delta["queued"]
         second.dropped += delta["counts"].get("dropped", 0)
         self.counts.update(delta["counts"])

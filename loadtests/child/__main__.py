@@ -106,10 +106,14 @@ class Generator:
         people = person_class(self.stage)
         self.environment.user_classes = [people]
         runner = self.environment.create_local_runner()
-        health = Health()
         stage = self.stage
-        stage.begins = time.monotonic() + 0.2
+        runner.start(len(self.plan.people), spawn_rate=max(len(self.plan.people), 1))
+        while runner.user_count < len(self.plan.people):
+            gevent.sleep(0.05)
+        stage.begins = time.monotonic() + 0.1
         stage.ends = stage.begins + self.workload.seconds
+        stage.begun.set()
+        health = Health()
         if self.workload.model == "open":
             stage.arrivals = Queue()
             rng = random.Random(f"{self.plan.seed}/arrivals/{self.plan.worker}")
@@ -117,7 +121,6 @@ class Generator:
                 schedule_arrivals, self.workload, self.plan.share, rng, stage.begins,
                 self.books, stage.arrivals,
             )  # fmt: skip
-        runner.start(len(self.plan.people), spawn_rate=max(len(self.plan.people), 1))
         streaming = gevent.spawn(self._stream, health)
         stopped = parent.stop.wait(timeout=max(stage.ends - time.monotonic(), 0.0))
         self._drain(2.0 if stopped else min(DRAIN, stage.site.target.timeout))

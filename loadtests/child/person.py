@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
+from gevent.event import Event
 from gevent.queue import Queue
 from locust import User, constant, task
 from locust.exception import StopUser
@@ -18,6 +19,7 @@ from crmops.connectors.base import Connector
 from crmops.journeys import journeys
 from crmops.journeys.base import Journey, Person
 from crmops.outcome import Outcome
+from crmops.target import Target
 from loadtests.child.client import Client, Site
 from loadtests.child.walker import TimeIsUp, Walker
 from loadtests.child.written import journalled
@@ -48,12 +50,14 @@ class Stage:
     logged_in: int = 0
     idle: int = 0
     people: list[CrmPerson] = field(default_factory=list)
+    begun: Event = field(default_factory=Event)
     known: dict[str, Journey] = field(default_factory=journeys)
+    kinds: dict[str, Callable[[Target], Connector]] = field(default_factory=connectors)
 
     def connector(self) -> Connector:
         """A new connector for one person, which journals what it writes."""
         target = self.site.target
-        made = connectors()[target.connector](target)
+        made = self.kinds[target.connector](target)
         return journalled(made, self.journal, self.run_id)
 
 
@@ -87,6 +91,7 @@ class CrmPerson(User):
     @task
     def live(self) -> None:
         """The person's whole time; locust stops them afterwards."""
+        self.stage.begun.wait()
         for come, go in self.plan.stays:
             _sleep_until(self.stage.begins + come)
             self.walker.until = self.stage.begins + go

@@ -3,6 +3,9 @@
 --
 -- Prefix search compares lower(column) under collation "C" as a range, which a cached generic
 -- plan can use (LIKE with a parameter cannot).
+--
+-- Search inside a name uses trigrams. A Chinese word is often two characters, too short for a
+-- trigram, so characters beyond ASCII are indexed twice over: every pair then has its trigrams.
 
 create index if not exists users_team on users (team_id);
 create index if not exists users_region on users (region);
@@ -10,7 +13,8 @@ create index if not exists sessions_user on sessions (user_id);
 
 create index if not exists accounts_owner on accounts (owner_id, id);
 create index if not exists accounts_name_prefix on accounts (lower(name) collate "C");
-create index if not exists accounts_name_trgm on accounts using gin (name gin_trgm_ops);
+create index if not exists accounts_name_grams on accounts
+    using gin (regexp_replace(name, '([^\x01-\x7f])', '\1\1', 'g') gin_trgm_ops);
 create index if not exists accounts_uscc on accounts (uscc) where uscc is not null;
 create index if not exists accounts_updated on accounts (updated_at, id);
 create index if not exists accounts_tag on accounts (source_tag) where source_tag is not null;
@@ -18,7 +22,8 @@ create index if not exists accounts_tag on accounts (source_tag) where source_ta
 create index if not exists contacts_owner on contacts (owner_id, id);
 create index if not exists contacts_account on contacts (account_id);
 create index if not exists contacts_name_prefix on contacts (lower(name) collate "C");
-create index if not exists contacts_name_trgm on contacts using gin (name gin_trgm_ops);
+create index if not exists contacts_name_grams on contacts
+    using gin (regexp_replace(name, '([^\x01-\x7f])', '\1\1', 'g') gin_trgm_ops);
 create index if not exists contacts_email on contacts (lower(email) collate "C");
 create index if not exists contacts_mobile on contacts (mobile collate "C");
 create index if not exists contacts_updated on contacts (updated_at, id);
@@ -27,7 +32,8 @@ create index if not exists contacts_tag on contacts (source_tag) where source_ta
 create index if not exists leads_owner on leads (owner_id, id);
 create index if not exists leads_name_prefix on leads (lower(name) collate "C");
 create index if not exists leads_company_prefix on leads (lower(company) collate "C");
-create index if not exists leads_name_trgm on leads using gin (name gin_trgm_ops);
+create index if not exists leads_name_grams on leads
+    using gin (regexp_replace(name, '([^\x01-\x7f])', '\1\1', 'g') gin_trgm_ops);
 create index if not exists leads_email on leads (lower(email) collate "C");
 create index if not exists leads_mobile on leads (mobile collate "C");
 create index if not exists leads_updated on leads (updated_at, id);
@@ -44,7 +50,8 @@ create index if not exists deals_owner on deals (owner_id, id);
 create index if not exists deals_account on deals (account_id);
 create index if not exists deals_contact on deals (contact_id) where contact_id is not null;
 create index if not exists deals_name_prefix on deals (lower(name) collate "C");
-create index if not exists deals_name_trgm on deals using gin (name gin_trgm_ops);
+create index if not exists deals_name_grams on deals
+    using gin (regexp_replace(name, '([^\x01-\x7f])', '\1\1', 'g') gin_trgm_ops);
 create index if not exists deals_updated on deals (updated_at, id);
 create index if not exists deals_tag on deals (source_tag) where source_tag is not null;
 

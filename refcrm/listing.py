@@ -13,6 +13,9 @@ from refcrm.sessions import Principal
 from refcrm.sql import Arguments, colleagues, columns, visible
 
 _PLAIN = frozenset({"limit", "cursor", "owner"})
+_WIDE = re.compile(r"([^\x01-\x7f])")
+_CANDIDATES = 1000
+"""Rows that contain the text, of which the newest are shown; bounds the cost of common words."""
 _LIKE_SPECIAL = re.compile(r"([%_\\])")
 
 
@@ -48,12 +51,14 @@ def page(
         raise invalid("the owner does not fit", {"owner": "must be me or team"})
     team = _team(entity, who, owner, arguments)
     if team is not None:
-        # Walking a few rows of each member's index stays cheap however many records others
+        # Walking the newest few of each member's index stays cheap however many records others
         # have; filtering the whole table by owner does not.
         return (
-            f"select {columns(entity)} from ({team}) u cross join lateral ("
-            f"select * from {table} r where r.owner_id = u.id{conditions} "
-            f"order by r.id desc limit {most}) r order by r.id desc limit {most}"
+            f"select {columns(entity)} from {table} r where r.id = any(array("
+            f"select newest.id from ({team}) u cross join lateral ("
+            f"select r.id from {table} r where r.owner_id = u.id{conditions} "
+            f"order by r.id desc limit {most}) newest order by newest.id desc limit {most}"
+            ")) order by r.id desc"
         )
     if owner == "me":
         conditions += f" and r.owner_id = {arguments.bind(who.user_id)}"
@@ -97,17 +102,24 @@ def _search(entity: Entity, who: Principal, wanted: str, arguments: Arguments, l
         reach = f"{key} >= lower($1::text) and {key} < lower($1::text) || chr(1114111)"
         branches.append(f"(select r.id from {table} r where {reach}{mine} limit {most})")
     if entity.trigrams and _has_trigrams(wanted):
-        literal = _LIKE_SPECIAL.sub(r"\\\1", wanted)
+        literal = _LIKE_SPECIAL.sub(r"\\\1", _doubled(wanted))
         pattern = arguments.bind(f"%{literal}%")
         for name in entity.trigrams:
-            found = f"r.{name} ilike {pattern}"
+            # The expression of the index: trigrams know no words of two Chinese characters, so
+            # each of these is written twice, in the column and in the pattern alike.
+            key = f"regexp_replace(r.{name}, '([^\\x01-\\x7f])', '\\1\\1', 'g')"
             branches.append(
-                f"(select r.id from {table} r where {found}{mine} order by r.id desc limit {most})"
+                f"(select r.id from {table} r where {key} ilike {pattern}{mine} "
+                f"limit {_CANDIDATES})"
             )
     return (
         f"select {columns(entity)} from {table} r where r.id = any(array("
         f"{' union '.join(branches)})) order by r.id desc limit {most}"
     )
+
+
+def _doubled(text: str) -> str:
+    return _WIDE.sub(r"\1\1", text)
 
 
 def _has_trigrams(wanted: str) -> bool:

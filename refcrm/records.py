@@ -11,7 +11,7 @@ from refcrm.errors import ApiError, forbidden, invalid, missing
 from refcrm.model import ENTITIES, Entity, Type, referring
 from refcrm.passwords import hash_password
 from refcrm.sessions import Principal
-from refcrm.sql import Arguments, colleagues, columns, visible
+from refcrm.sql import Arguments, colleagues, columns, reachable
 from refcrm.validate import clean, to_id
 
 SQL_TYPES = {
@@ -30,7 +30,7 @@ async def open_record(call: Call) -> Answer:
     """GET /api/v1/{entity}/{id}."""
     entity, number = call.entity, call.path_id()
     arguments = Arguments(number)
-    mine = visible(entity, call.reader, arguments)
+    mine = reachable(entity, call.reader, arguments)
     row = await call.services.database.row(
         f"select {columns(entity)} from {entity.name} r where r.id = $1{mine}", arguments.values
     )
@@ -72,7 +72,7 @@ async def change_record(call: Call) -> Answer:
     await _hash_password(values)
     arguments = Arguments(number)
     changes = "".join(f"{name} = {arguments.bind(value)}, " for name, value in values.items())
-    condition = visible(entity, call.principal, arguments)
+    condition = reachable(entity, call.principal, arguments)
     if version is not None:
         condition += f" and r.version = {arguments.bind(version)}"
     statement = (
@@ -93,7 +93,7 @@ async def delete_record(call: Call) -> Answer:
     if entity.name == "users":
         await _check_owns_nothing(call, number)
     arguments = Arguments(number, entity.name)
-    mine = visible(entity, call.principal, arguments)
+    mine = reachable(entity, call.principal, arguments)
     loosened = "".join(
         f", loose_{place} as (update {other} set {field} = null, version = version + 1, "
         f"updated_at = now() where {field} in (select id from gone))"
@@ -175,7 +175,7 @@ async def check_links(call: Call, entity: Entity, values: dict[str, Any]) -> Non
             continue
         other = ENTITIES[field.references]
         bound = arguments.bind(number)
-        mine = visible(other, who, arguments)
+        mine = reachable(other, who, arguments)
         checks.append(
             f"select '{name}' as field where not exists "
             f"(select 1 from {other.name} r where r.id = {bound}{mine})"
@@ -226,7 +226,7 @@ async def _duplicate(call: Call, values: dict[str, Any]) -> ApiError:
 
 async def _why_not(call: Call, entity: Entity, number: int, who: Principal) -> ApiError:
     arguments = Arguments(number)
-    mine = visible(entity, who, arguments)
+    mine = reachable(entity, who, arguments)
     row = await call.services.database.row(
         f"select (true{mine}) as mine from {entity.name} r where r.id = $1", arguments.values
     )

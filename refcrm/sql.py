@@ -64,3 +64,18 @@ def visible(entity: Entity, who: Principal, arguments: Arguments, alias: str = "
     owners = colleagues(who, arguments)
     # An array, not a join: the planner then keeps walking the primary key and filters.
     return "" if owners is None else f" and {alias}.owner_id = any(array({owners}))"
+
+
+def reachable(entity: Entity, who: Principal, arguments: Arguments, alias: str = "r") -> str:
+    """The same condition as visible(), in the form that is cheapest for a single record."""
+    if not entity.owned or who.role in ("admin", "integration"):
+        return ""
+    me = arguments.bind(who.user_id)
+    if who.role == "manager":
+        mates = f"u.region = {arguments.bind(who.region)}"
+    else:
+        mates = f"u.team_id = {arguments.bind(who.team_id)}"
+    return (
+        f" and exists (select 1 from users u where u.id = {alias}.owner_id "
+        f"and ({mates} or u.id = {me}))"
+    )

@@ -17,6 +17,7 @@ from crmops.connectors._profile_parts import (
     OAuth2Auth,
 )
 from crmops.connectors._replies import json_of, text
+from crmops.connectors._session import segment
 from crmops.connectors._template import fill, fill_body, fill_query, look
 from crmops.outcome import CallFailed, Outcome
 from crmops.secret import Secret
@@ -62,7 +63,7 @@ def token_call(
     values = {**settings, **given.values()}
     if isinstance(auth, OAuth2Auth):
         return _oauth2(auth, values)
-    path = fill(auth.path, values, _segment)
+    path = fill(auth.path, values, segment)
     query = fill_query(auth.query, values)
     address = f"{path}?{urlencode(query)}" if query else path
     body = fill_body(auth.body, values)
@@ -87,7 +88,7 @@ def _oauth2(auth: OAuth2Auth, values: Mapping[str, str]) -> Call:
     else:
         form |= {"client_id": values["client_id"], "client_secret": values["client_secret"]}
     form |= fill_query(auth.fields, values)
-    path = fill(auth.path, values, _segment)
+    path = fill(auth.path, values, segment)
     return Call("POST", path, "login", headers, urlencode(form).encode())
 
 
@@ -106,7 +107,3 @@ def _header(name: str, value: str) -> dict[str, str]:
 def _basic(username: str, password: str) -> str:
     pair = f"{username}:{password}".encode()
     return "Basic " + base64.b64encode(pair).decode("ascii")
-
-
-def _segment(value: str) -> str:
-    return quote(value, safe="")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from crmops.connectors._profile import Profile
 from crmops.connectors._profile_parts import IdentityPlaces, LoginAuth, OAuth2Auth, Records
 from crmops.connectors._profile_types import Operation, Part
 from crmops.connectors._replies import json_of, sequence, text
-from crmops.connectors._session import ask_signed, plural_of
+from crmops.connectors._session import ask_signed, plural_of, segment
 from crmops.connectors._template import (
     Spot,
     as_text,
@@ -290,7 +290,7 @@ class RestCore:
         address = extra.path
         if address is None:
             shape = operation.address.replace("{path}", dialect.path if dialect else "")
-            address = fill(shape, known, lambda value: quote(value, safe=""))
+            address = fill(shape, known, segment)
             query = {**fill_query(operation.query, known), **extra.query}
             address += f"?{urlencode(query)}" if query else ""
         headers = {**_filled(operation.headers, known), **extra.headers}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from typing import Protocol
+from urllib.parse import quote
 
 from crmops.connectors.base import Connector, Talk, ask
 from crmops.errors import UsageError
@@ -41,6 +42,12 @@ def signed(call: Call, headers: Mapping[str, str]) -> Call:
     """The call with more headers; its own win."""
     both = {**headers, **call.headers}
     return Call(call.method, call.path, call.name, both, call.body, call.idempotent)
+
+
+def segment(value: str) -> str:
+    """A value as one segment of a path: it can neither end the segment nor climb out of it."""
+    quoted = quote(value, safe="")
+    return quoted.replace(".", "%2E") if quoted in (".", "..") else quoted
 
 
 def plural_of(entity: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from crmops.connectors._replies import (
     count,
@@ -20,7 +20,7 @@ from crmops.connectors._replies import (
     web_page,
 )
 from crmops.connectors._rows import ImportSum, Row, batches, to_csv
-from crmops.connectors._session import ask_signed, plural_of
+from crmops.connectors._session import ask_signed, plural_of, segment
 from crmops.connectors.base import (
     FieldInfo,
     Identity,
@@ -223,7 +223,7 @@ class RefCrm:
 
 
 def _at(plural: str, record_id: str) -> str:
-    return f"/{plural}/{quote(record_id, safe='')}"
+    return f"/{plural}/{segment(record_id)}"
 
 
 def _page(reply: Reply) -> tuple[Records, str | None]:

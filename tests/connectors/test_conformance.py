@@ -40,6 +40,9 @@ class Person:
         self.crm = crm
         self.http = http
 
+    def must_have(self, power: type) -> None:
+        assert isinstance(self.crm, power)
+
     def do(self, talk: Talk[T]) -> T:
         return converse(talk, self.http)
 
@@ -223,7 +226,7 @@ def test_a_server_that_fails_stalls_or_is_gone(enter: Any, refcrm_server: Any) -
 
 def test_a_lead_is_converted_once(enter: Any) -> None:
     person = enter("rep0001")
-    assert isinstance(person.crm, Converts)
+    person.must_have(Converts)
     lead = person.do(person.crm.create("lead", {"name": "Ripe", "email": address()}))
     ids = person.do(person.crm.convert_lead(lead.id, {"name": "Big", "amount": 12.5}))
     assert set(ids) == {"account", "contact", "deal"}
@@ -238,7 +241,7 @@ def test_a_lead_is_converted_once(enter: Any) -> None:
 
 def test_the_pipeline_counts_what_the_list_holds(enter: Any) -> None:
     person = enter("manager0001")
-    assert isinstance(person.crm, Reports)
+    person.must_have(Reports)
     deals = person.all_of(lambda c: person.crm.list("deal", limit=200, cursor=c))
     for by in ("stage", "owner", "region"):
         rows = person.do(person.crm.pipeline(by))
@@ -249,13 +252,13 @@ def test_the_pipeline_counts_what_the_list_holds(enter: Any) -> None:
 
 def test_an_export_is_for_those_who_may(enter: Any) -> None:
     person = enter("rep0001")
-    assert isinstance(person.crm, Exports)
+    person.must_have(Exports)
     assert person.fails(person.crm.export("contact")).outcome is Outcome.FORBIDDEN
 
 
 def test_every_row_of_an_import_is_accounted_for(enter: Any) -> None:
     person = enter("rep0001")
-    assert isinstance(person.crm, Imports)
+    person.must_have(Imports)
     rows: list[dict[str, Any]] = [
         {"name": "甲, 乙\n丙", "email": address(), "source_tag": "conformance"},
         {"name": "No address", "email": "nonsense"},
@@ -275,7 +278,7 @@ def test_every_row_of_an_import_is_accounted_for(enter: Any) -> None:
 
 def test_metadata_says_what_is_required_and_allowed(enter: Any) -> None:
     person = enter()
-    assert isinstance(person.crm, Describes)
+    person.must_have(Describes)
     fields = {one.name: one for one in person.do(person.crm.describe("deal"))}
     assert fields["name"].required
     assert fields["stage"].values[0] == "prospecting"
@@ -285,7 +288,7 @@ def test_metadata_says_what_is_required_and_allowed(enter: Any) -> None:
 
 def test_feeds_carry_changes_and_deletions(enter: Any) -> None:
     person = enter()
-    assert isinstance(person.crm, Feeds)
+    person.must_have(Feeds)
     one = person.do(person.crm.create("account", {"name": "Brief"}))
     since = one["created_at"]
     changed = person.all_of(lambda c: person.crm.modified_since("account", since, c))

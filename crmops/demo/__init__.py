@@ -1,0 +1,1 @@
+"""``crmops demo``: the whole promise in one command, on a real CRM with a real database."""

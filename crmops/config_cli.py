@@ -6,12 +6,15 @@ import re
 import sys
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from crmops.cli_support import JsonFlag, context, emit, note, table
-from crmops.errors import CannotRun, UsageError
+from crmops.errors import CannotRun, ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from crmops.config import Config
 
 EXAMPLE = "crmops.example.yaml"
 
@@ -28,6 +31,8 @@ def check(
     """Check every section, every reference and every secret; print all that is wrong."""
     config = context().config
     unchecked = config.check(secrets=secrets)
+    for name in config.targets if secrets else ():
+        _check_connector(config, name)
     payload = {
         "path": str(config.path),
         "digest": config.digest,
@@ -136,6 +141,20 @@ def _check_example(text: str) -> None:
     from crmops.config.loader import parse_config
 
     parse_config(text, "what was asked for")
+
+
+def _check_connector(config: Config, name: str) -> None:
+    """Lets the connector look at its options, and adds the line to what it complains of."""
+    from crmops.connectors import connect, connectors
+
+    known = config.targets[name].connector in connectors()
+    try:
+        connect(config.target(name))
+    except ConfigError as error:
+        if error.where:
+            raise
+        key = f"targets.{name}.{'options' if known else 'connector'}"
+        raise ConfigError(error.message, hint=error.hint, where=config.where(key)) from error
 
 
 def _shown(value: Any) -> str:

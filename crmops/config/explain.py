@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from crmops.config.reader import Key, Plain, dotted, nearest
@@ -69,7 +69,13 @@ def explain(
     ``data`` is what was validated as ``model``; it lies at ``prefix`` in the configuration, and
     ``where`` says in which file and line, variable or flag a key stands.
     """
-    found = [_problem(each, model, data, prefix, where) for each in error.errors(include_url=False)]
+    errors = error.errors(include_url=False)
+    inner = {each["loc"][:length] for each in errors for length in range(len(each["loc"]))}
+    found = [
+        _problem(each, model, data, prefix, where)
+        for each in errors
+        if not (each["type"] == "too_short" and each["loc"] in inner)  # its entries were wrong
+    ]
     unique = {(each.where, each.message): each for each in found}
     return ConfigProblems(sorted(unique.values(), key=_position))
 
@@ -163,7 +169,7 @@ def _data_key(location: Sequence[str | int], data: Plain) -> Key:
         if inside:
             data = data[part]
             key.append(part)
-        elif at == len(location) - 1 and isinstance(data, Mapping):
+        elif at == len(location) - 1 and isinstance(data, Mapping) and part != "[key]":
             key.append(part)
     return tuple(key)
 
@@ -184,7 +190,7 @@ def _description(model: object, location: Sequence[str | int]) -> str:
         for each in _models(kind):
             field = each.model_fields.get(str(location[-1]))
             if field and field.description:
-                return f"It is {field.description}."
+                return f"{location[-1]}: {field.description}."
     return "`crmops config schema` describes every setting."
 
 
@@ -204,7 +210,14 @@ def _step(kind: object, part: str | int) -> Iterator[object]:
             if part in (name, field.alias) or name == "root":
                 yield field.annotation
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-        yield from get_args(kind)
+        inner = get_args(kind)
+        yield from [each for each in inner if _tagged(each, part)] or inner
+
+
+def _tagged(kind: object, part: str | int) -> bool:
+    """Whether a branch of a union is the one that a location names."""
+    metadata = getattr(kind, "__metadata__", ())
+    return any(isinstance(each, Tag) and each.tag == part for each in metadata)
 
 
 def _models(kind: object) -> Iterator[type[BaseModel]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    StringConstraints,
     Tag,
 )
 from pydantic_core import PydanticCustomError
@@ -37,12 +37,22 @@ ROOM_SECTIONS: dict[str, str] = {
 }
 """The section of each room and, by dotted name, the model it is checked with."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
-
 
 def wrong(problem: str, hint: str = "") -> PydanticCustomError:
     """A setting that is wrong in a way of its own."""
     return PydanticCustomError("setting", "{problem}", {"problem": problem, "hint": hint})
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", value):
+        raise wrong(
+            "a name has letters, digits, - and _, begins with a letter or digit, "
+            "and is 63 characters long at most"
+        )
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
 
 
 def _web_address(value: str) -> str:

@@ -44,8 +44,8 @@ class Layers:
         for name in sorted(environ):
             if not name.startswith(PREFIX) or name in NOT_SETTINGS or not environ[name]:
                 continue
-            parts = name.removeprefix(PREFIX).split("__")
-            section = parts[0].lower()
+            parts = name.removeprefix(PREFIX).lower().split("__")
+            section = parts[0]
             if section in Frame.model_fields:
                 self._set(parts, environ[name], name)
             elif len(parts) > 1:
@@ -100,5 +100,5 @@ def _entry(here: object, part: str, key: Key, origin: str) -> str | int:
         )
     if origin.startswith("--set"):
         return part
-    same = [name for name in here if name.lower().replace("-", "_") == part.lower()]
-    return same[0] if same else part.lower()
+    same = [name for name in here if name.lower().replace("-", "_") == part]
+    return same[0] if same else part

@@ -21,8 +21,17 @@ Key = tuple[str | int, ...]
 Plain = Any
 """What YAML can hold: text, numbers, true and false, dates, null, lists and mappings."""
 
+_NO_TAGS = "Take the tag away; only plain values are allowed."
 MAX_BYTES = 4_000_000
 MAX_VALUES = 200_000
+_MEANINGS = (
+    ("unexpected end of stream", "a quote or bracket is never closed"),
+    ("expected <block end>", "the indentation does not fit the lines above"),
+    ("mapping values are not allowed", "a second colon on one line; quote the text"),
+    ("could not find expected ':'", "a key without a colon"),
+    ("another document", "a second document begins; one file holds one"),
+)
+_PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -137,12 +146,15 @@ def _compose(text: str, shown: str) -> Node | None:
             hint="YAML is text; save the file again from a text editor.",
         ) from error
     except RecursionError:
-        raise ConfigError("the file is nested too deeply", where=shown) from None
+        raise ConfigError(
+            "the file is nested too deeply", where=shown, hint="Is it the right file?"
+        ) from None
     return node
 
 
 def _malformed(error: MarkedYAMLError, text: str, shown: str) -> ConfigError:
-    mark = error.problem_mark or error.context_mark
+    unclosed = (error.context or "").startswith("while scanning a quoted")
+    mark = error.context_mark if unclosed else error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 1
     lines = text.splitlines()
     where = f"{shown}:{min(line, max(len(lines), 1))}"
@@ -153,7 +165,9 @@ def _malformed(error: MarkedYAMLError, text: str, shown: str) -> ConfigError:
             where=where,
             hint="YAML is indented with spaces only.",
         )
-    problem = (error.problem or error.context or "cannot be read").strip().rstrip(".")
+    problem = (error.problem or error.context or "it cannot be read").strip().rstrip(".")
+    for words, meaning in _MEANINGS:
+        problem = meaning if words in problem else problem
     return ConfigError(
         f"malformed YAML: {problem[:1].lower()}{problem[1:]}",
         where=where,
@@ -167,6 +181,10 @@ def _control_character(text: str) -> tuple[int, str]:
             if ord(character) < 32 and character not in "\t\r":
                 return number, f"0x{ord(character):02x}"
     return 1, "that YAML forbids"
+
+
+def _short(tag: object) -> str:
+    return str(tag).replace("tag:yaml.org,2002:", "!!")
 
 
 def _kind(node: Node) -> str:
@@ -192,11 +210,17 @@ class _Builder:
     def build(self, node: Node, key: Key) -> Plain:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise self._error(node, f"more than {MAX_VALUES} values, aliases counted each time")
+            raise self._error(
+                node,
+                f"more than {MAX_VALUES} values, aliases counted each time",
+                "Use fewer aliases.",
+            )
         if any(each is node for each in self._open):
-            raise self._error(node, "an alias points at what it stands in")
+            raise self._error(node, "an alias points at what it stands in", "Write it out.")
         if isinstance(node, ScalarNode):
             return self._scalar(node)
+        if node.tag not in _PLAIN_TAGS:
+            raise self._error(node, f"the tag {_short(node.tag)} is not allowed", _NO_TAGS)
         self._open.append(node)
         try:
             if isinstance(node, MappingNode):
@@ -238,7 +262,11 @@ class _Builder:
             sources = child.value if isinstance(child, SequenceNode) else [child]
             for source in sources:
                 if not isinstance(source, MappingNode):
-                    raise self._error(source, "<< takes a mapping or a list of mappings")
+                    raise self._error(
+                        source,
+                        "<< takes a mapping or a list of mappings",
+                        "Let it point at a mapping.",
+                    )
                 own = dict(self.lines)
                 built = self.build(source, key)
                 self.lines = {**self.lines, **own}
@@ -253,9 +281,15 @@ class _Builder:
         try:
             value = self._scalars.constructor.construct_object(node)
         except (YAMLError, ValueError, OverflowError):
-            raise self._error(node, f"the tag {node.tag} or its value is not allowed") from None
+            raise self._error(
+                node, f"the tag {_short(node.tag)} or its value is not allowed", _NO_TAGS
+            ) from None
         if isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value)):
-            raise self._error(node, f"{node.value.strip()} is not a finite number or text")
+            raise self._error(
+                node,
+                f"{node.value.strip()} is not a finite number or text",
+                "Quote it if it is text.",
+            )
         return value
 
     def _error(self, node: Node, message: str, hint: str = "") -> ConfigError:

@@ -88,8 +88,10 @@ def check_form(value: object) -> Secret:
     """A secret that is not looked up; refuses whatever is no reference."""
     if isinstance(value, Secret):
         return value
-    if not isinstance(value, str):
+    if isinstance(value, Mapping | list | tuple | bool) or value is None:
         raise refuse("must be a reference to a secret")
+    if not isinstance(value, str):
+        raise refuse(LITERAL)
     if is_reference(value):
         if not value.partition(":")[2].strip():
             raise refuse(f"has nothing behind {value.partition(':')[0]}:")

@@ -135,7 +135,9 @@ def alert_run(alert: _Alert, default_target: str, received: datetime) -> Run:
             Measure(name="firing", value=float(firing), unit=Unit.COUNT, observed=1),
             Measure(name="lasted", value=max(lasted, 0.0), unit=Unit.SECONDS, observed=1),
         ),
-        findings=(Finding(title=summary, detail=labels, severity="critical"),) if firing else (),
+        findings=(
+            Finding(title=summary, detail=labels, severity="critical" if firing else "info"),
+        ),
         tool_versions={"crmops": __version__},
     )
 

@@ -17,6 +17,7 @@ from crmops.verdict import Objective, judge
 
 SUBJECT = "rehearsal"
 POLL = 0.25
+MOST = 500
 PATIENCE = 2.0
 """How many times the wanted time we wait before we say that it never came."""
 
@@ -37,7 +38,7 @@ def rehearse(
     hook does not answer.
     """
     with executing(history, Kind.ALERT, target, SUBJECT, config_digest=config_digest) as execution:
-        if _state(history, target, rehearsal.alert) is Verdict.FAIL:
+        if firing(history, target, rehearsal.alert):
             raise CannotRun(
                 f"{rehearsal.alert} is firing already, so nothing can be learned from it",
                 hint="Wait until it has cleared, or find out why it fires.",
@@ -87,20 +88,27 @@ def _wait(
     limit: float,
     execution: Execution,
 ) -> datetime | None:
-    """When the receiver heard of the change, or None if it never did."""
+    """When the receiver heard that it fires (fail) or that none fires any more (pass)."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
-        run = history.latest(Kind.ALERT, target, alert)
-        if run and run.ended and run.verdict is verdict and run.ended >= since:
-            return run.ended
+        heard = [
+            run.ended
+            for run in history.find(Kind.ALERT, target, alert, finished=True, limit=MOST)
+            if run.ended and run.verdict is verdict and run.ended >= since
+        ]
+        if heard and (verdict is Verdict.FAIL or not firing(history, target, alert)):
+            return min(heard) if verdict is Verdict.FAIL else max(heard)
         execution.beat()
         time.sleep(POLL)
     return None
 
 
-def _state(history: History, target: str, alert: str) -> Verdict | None:
-    run = history.latest(Kind.ALERT, target, alert)
-    return run.verdict if run else None
+def firing(history: History, target: str, alert: str) -> bool:
+    """Whether an alert fires for any of its label sets: each one's newest change decides."""
+    newest: dict[str, Verdict] = {}
+    for run in history.find(Kind.ALERT, target, alert, finished=True, limit=MOST):
+        newest.setdefault(run.findings[0].detail if run.findings else "", run.verdict)
+    return Verdict.FAIL in newest.values()
 
 
 def _note(execution: Execution, name: str, moment: datetime | None, since: datetime) -> None:

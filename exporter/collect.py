@@ -32,7 +32,7 @@ class ProbePlan:
     limit: float
 
 
-@dataclass
+@dataclass(eq=False)
 class Collector:
     """Reads the history once a scrape.  A prometheus_client collector (``collect``)."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+
 from crmops.connectors.base import Connector
 from crmops.errors import ConfigError
 from crmops.registry import discover

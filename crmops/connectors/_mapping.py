@@ -38,7 +38,7 @@ class EntityDialect:
         given = {**profile.fields, **mapped.fields}
         self._fields = {name: given.get(name) or FieldMap(at=(name,)) for name in names}
         self._words = {
-            name: {word: neutral for neutral, word in field.values.items()}
+            name: {str(word): neutral for neutral, word in field.values.items()}
             for name, field in self._fields.items()
             if field.values
         }

@@ -31,13 +31,15 @@ _REL_NEXT = re.compile(r';\s*rel="?[^";]*\bnext\b', re.IGNORECASE)
 class PageRequest:
     """One page: its size, where it begins, and how the next one is found in the answer.
 
-    ``address`` is the target's; links to the next page must stay on its host.
+    ``address`` is the target's; links to the next page must stay on its host.  ``asked`` is the
+    path that was asked for, which relative links start from.
     """
 
     def __init__(self, paging: Paging, limit: int, cursor: str | None, address: str) -> None:
         self.paging = paging
         self.limit = min(limit, paging.max_limit)
         self.cursor = cursor
+        self.asked = "/"
         self._address = address
 
     @property
@@ -124,7 +126,7 @@ class PageRequest:
     def _inside(self, link: str, reply: Reply) -> str:
         """The path of a link below the target's address: the token must not go elsewhere."""
         base = urlsplit(self._address)
-        parts = urlsplit(urljoin(self._address.rstrip("/") + "/", link))
+        parts = urlsplit(urljoin(self._address.rstrip("/") + self.asked, link))
         if parts.hostname != base.hostname:
             raise unreadable(reply, "the next page lies on another host")
         path = parts.path

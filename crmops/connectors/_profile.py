@@ -93,6 +93,8 @@ class EntityMap(Part):
 
 
 def _known_entities(value: dict[str, EntityMap]) -> dict[str, EntityMap]:
+    if not value:
+        raise wrong("there is none", "Name one at least, such as contact: /contacts.")
     for entity, mapped in value.items():
         if entity not in FIELDS:
             raise _unknown("entity", entity, sorted(FIELDS), (entity,))
@@ -107,8 +109,10 @@ def _common_fields(value: Fields) -> Fields:
 
 def _known_fields(fields: Fields, known: Any, inside: Inside) -> None:
     for name in fields:
-        if name not in known or name == "id":
-            raise _unknown("neutral field", name, sorted({*known} - {"id"}), (*inside, name))
+        if name == "id":
+            raise wrong("the id is no field", "Its place is given by id:.", (*inside, name))
+        if name not in known:
+            raise _unknown("neutral field", name, sorted(set(known)), (*inside, name))
 
 
 def _unknown(what: str, name: str, known: list[str], inside: Inside) -> Exception:
@@ -129,7 +133,7 @@ class Profile(Part):
     auth: Auth = Field(description="how a person proves who they are")
     whoami: WhoAmI = Field(description="the question who is logged in")
     entities: Annotated[dict[str, EntityMap], AfterValidator(_known_entities)] = Field(
-        description="the entities and their paths", min_length=1
+        description="the entities and their paths"
     )
     fields: Annotated[Fields, AfterValidator(_common_fields)] = Field(
         default={}, description="field names that hold for every entity that has the field"

@@ -14,6 +14,7 @@ from crmops.connectors._profile_types import (
     PathText,
     SpotField,
     Text,
+    kind_of,
 )
 from crmops.outcome import Outcome
 
@@ -102,7 +103,9 @@ class OAuth2Auth(Signed):
 
 
 Auth = Annotated[
-    LoginAuth | BearerAuth | ApiKeyAuth | BasicAuth | OAuth2Auth, Field(discriminator="kind")
+    LoginAuth | BearerAuth | ApiKeyAuth | BasicAuth | OAuth2Auth,
+    Field(discriminator="kind"),
+    kind_of("login", "bearer", "api_key", "basic", "oauth2"),
 ]
 
 
@@ -162,7 +165,9 @@ class NoPaging(Paged):
 
 
 Paging = Annotated[
-    CursorPaging | LinkPaging | PagePaging | OffsetPaging | NoPaging, Field(discriminator="kind")
+    CursorPaging | LinkPaging | PagePaging | OffsetPaging | NoPaging,
+    Field(discriminator="kind"),
+    kind_of("cursor", "link", "page", "offset", "none"),
 ]
 
 

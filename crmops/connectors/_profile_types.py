@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from crmops.config.reader import nearest
 from crmops.connectors._template import Spot, parse_spot, placeholders
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -69,6 +70,25 @@ SpotField = Annotated[Spot, BeforeValidator(_spot)]
 Text = Annotated[str, BeforeValidator(_text)]
 PathText = Annotated[str, BeforeValidator(_text), AfterValidator(_path)]
 Headers = Annotated[dict[str, Text], AfterValidator(_headers)]
+
+
+def kind_of(*kinds: str) -> BeforeValidator:
+    """Checks the kind of a section that comes in several, before its other keys are looked at."""
+
+    def check(value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        allowed = f"Allowed: {', '.join(kinds)}."
+        if "kind" not in value:
+            raise wrong("does not say which kind it is", f"Write kind: first. {allowed}")
+        given = value["kind"]
+        if given not in kinds:
+            guess = nearest(str(given), kinds)
+            meant = f"Did you mean {guess!r}? " if guess else ""
+            raise wrong(f"there is no kind {given!r}", meant + allowed, ("kind",))
+        return value
+
+    return BeforeValidator(check)
 
 
 class Part(BaseModel):

@@ -264,6 +264,7 @@ class RestCore:
             extra = Additions(texts, path=request.path)
         known = {**values, "limit": request.limit, "cursor": wanted.cursor}
         call = self.call(operation, f"{dialect.plural}.{verb}", known, dialect, extra)
+        request.asked = call.path
         reply = yield from self.ask(call)
         place = self.profile.records if operation.records is None else operation.records
         read = parse or dialect.to_neutral

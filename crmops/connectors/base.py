@@ -32,7 +32,7 @@ class Page:
 
     def __init__(
         self, reply: Reply, parse: Callable[[Reply], tuple[list[Record], str | None]]
-    ):
+    ) -> None:
         self.reply = reply
         self._parse = parse
         self._parsed: tuple[list[Record], str | None] | None = None
@@ -150,9 +150,7 @@ class Connector(Protocol):
     ) -> Talk[One]:
         """The created record, at least its id.  A duplicate raises CallFailed(conflict)."""
 
-    def update(
-        self, entity: str, record_id: str, fields: Mapping[str, Any]
-    ) -> Talk[One]: ...
+    def update(self, entity: str, record_id: str, fields: Mapping[str, Any]) -> Talk[One]: ...
 
     def delete(self, entity: str, record_id: str) -> Talk[None]: ...
 
@@ -184,9 +182,7 @@ class Exports(Protocol):
 class Imports(Protocol):
     """Can take many records at once; every row is imported or named with its reason."""
 
-    def bulk_import(
-        self, entity: str, rows: Iterable[Mapping[str, Any]]
-    ) -> Talk[ImportReport]: ...
+    def bulk_import(self, entity: str, rows: Iterable[Mapping[str, Any]]) -> Talk[ImportReport]: ...
 
 
 @runtime_checkable
@@ -200,13 +196,9 @@ class Describes(Protocol):
 class Feeds(Protocol):
     """Can say what changed and what was deleted since a moment (ISO 8601, UTC)."""
 
-    def modified_since(
-        self, entity: str, since: str, cursor: str | None = None
-    ) -> Talk[Page]: ...
+    def modified_since(self, entity: str, since: str, cursor: str | None = None) -> Talk[Page]: ...
 
-    def deleted_since(
-        self, entity: str, since: str, cursor: str | None = None
-    ) -> Talk[Page]: ...
+    def deleted_since(self, entity: str, since: str, cursor: str | None = None) -> Talk[Page]: ...
 
 
 def ask(connector: Connector, call: Call) -> Talk[Reply]:

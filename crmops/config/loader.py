@@ -192,7 +192,7 @@ class Config:
         for name, dotted_name in ROOM_SECTIONS.items():
             model = section_model(dotted_name)
             if model is None:
-                unchecked.append(name)
+                unchecked += [name] if self.section(name) else []
                 continue
             resolver = self._read_secret if secrets else check_form
             self._validate(model, self.section(name), (name,), resolver)

@@ -99,6 +99,8 @@ def _value(field: Field, given: Any) -> Any:
         if plain.type is Type.TEXT:
             return ""
         raise ValueError("needs a value")
+    if plain.type is Type.REFERENCE and given in ("0", 0):
+        return 0  # no id, but where a walk over ids begins
     return convert(plain, given)
 
 

@@ -67,7 +67,8 @@ class Endpoint:
             if self.services.faults.enabled and self.handler_is_faulty:
                 await self.services.faults.before(call.scope["path"])
             if not self.public:
-                call.principal = await self._admit(authorization)
+                call.principal = await self.services.sessions.recognise(authorization)
+                self._admit(call.principal)
             return await self.handler(call)
         except ApiError as error:
             return refusal(error)
@@ -85,8 +86,7 @@ class Endpoint:
         """Whether fault knobs apply: not to the knobs themselves."""
         return self.action != "faults"
 
-    async def _admit(self, authorization: str | None) -> Principal:
-        who = await self.services.sessions.recognise(authorization)
+    def _admit(self, who: Principal) -> None:
         wait = self.services.limiter.take(who.user_id)
         if wait:
             raise ApiError(
@@ -97,7 +97,6 @@ class Endpoint:
             )
         if self.roles and who.role not in self.roles:
             raise ApiError(403, "forbidden", f"role {who.role} may not do this")
-        return who
 
     def _note(self, call: Call, status: int) -> None:
         if not call.logged:

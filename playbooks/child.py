@@ -56,7 +56,7 @@ def _watch_parent(stop: threading.Event) -> None:
 
 
 def _tell(event: dict[str, Any]) -> bool:
-    """Pass on what happened, without results: those may hold anything."""
+    """Pass on what happened, without results: those may hold anything but for our own words."""
     what = _SEEN.get(str(event.get("event")))
     if what:
         data = event.get("event_data", {})
@@ -66,9 +66,17 @@ def _tell(event: dict[str, Any]) -> bool:
                 "task": str(data.get("task", "")),
                 "host": str(data.get("host", "")),
                 "seconds": data.get("duration"),
+                "message": _own_words(data) if what == "failed" else "",
             }
         )
     return False  # False: ansible-runner keeps no file of the event
+
+
+def _own_words(data: dict[str, Any]) -> str:
+    """The message of a task that can only say what a playbook of ours says."""
+    if data.get("task_action") not in ("ansible.builtin.assert", "ansible.builtin.fail"):
+        return ""
+    return str(data.get("res", {}).get("msg", ""))[:300]
 
 
 def _print(line: dict[str, Any]) -> None:

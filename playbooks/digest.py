@@ -120,11 +120,20 @@ class Contents(BaseModel):
         return sum(each.rows for each in self.tables if not each.unlogged)
 
 
-def read_contents(connect: Connect, first: Connection, snapshot: str | None) -> Contents:
+def read_sequences(connection: Connection) -> dict[str, int]:
+    """Where every sequence stands.  No snapshot holds them: on a live source read them first."""
+    for statement in _PINNED:
+        connection.execute(statement.encode())
+    return {str(name): int(value) for name, value in _rows(connection, _SEQUENCES)}
+
+
+def read_contents(
+    connect: Connect, first: Connection, snapshot: str | None, sequences: dict[str, int]
+) -> Contents:
     """Digest every table of a database.
 
     ``first`` reads the catalogue, inside the exported ``snapshot`` when there is one; workers
-    connect by ``connect`` and join the snapshot.
+    connect by ``connect`` and join the snapshot.  ``sequences`` were read before.
     """
     for statement in _PINNED:
         first.execute(statement.encode())
@@ -136,7 +145,7 @@ def read_contents(connect: Connect, first: Connection, snapshot: str | None) -> 
         digests = [each for part in parts for each in part]
     return Contents(
         tables=tuple(sorted(digests, key=lambda each: each.table)),
-        sequences={str(name): int(value) for name, value in _rows(first, _SEQUENCES)},
+        sequences=sequences,
         objects=_texts(first, _OBJECTS),
         roles=_texts(first, _ROLES),
         policies=_texts(first, _POLICIES),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -14,34 +13,34 @@ from crmops.errors import CannotRun
 from playbooks import osuser
 from playbooks.errors import CheckFailed
 from playbooks.job import Job
-from playbooks.postgres import environment_of
+from playbooks.postgres import run_tool
 from playbooks.source import copy_connection
 
 _POLL = 0.05
 _STOP_SECONDS = 15.0
+_PID_SECONDS = 30.0
 
 
 def start(job: Job) -> int:
     """Start the instance in the background; returns its pid.
 
-    It listens on a socket in the scratch directory and nowhere else.
+    It listens on a socket in the scratch directory and nowhere else.  Raises CheckFailed or
+    CannotRun, with its reason, when it ends before it has written its pid.
     """
-    user = osuser.substitute()
     job.sockets.mkdir(mode=0o700, exist_ok=True)
-    osuser.give(job.sockets, user)
-    log = log_of(job)
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            [str(job.binaries / "postgres"), "-D", str(job.data)],
-            cwd="/",
-            env=environment_of(job),
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-            **osuser.popen_user(user),
-        )
-    return process.pid
+    osuser.give(job.sockets, osuser.substitute())
+    done = run_tool(job, "pg_ctl", "-D", job.data, "-W", "-l", log_of(job), "start", seconds=60)
+    if done.code != 0:
+        raise CannotRun(f"the restored instance was not started: {done.last_line}")
+    deadline = time.monotonic() + _PID_SECONDS
+    while time.monotonic() < deadline:
+        pid = _recorded_pid(job.data)
+        if pid is not None:
+            return pid
+        if fatal_line(job):
+            break
+        time.sleep(_POLL)
+    raise _why_it_died(job)
 
 
 def require_alive(job: Job) -> None:

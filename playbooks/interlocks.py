@@ -10,6 +10,23 @@ from playbooks.job import MARKER, Job
 _ALLOWED = {MARKER, "service.conf", "pg"}
 
 
+def check_place(job: Job) -> None:
+    """Raise CannotRun, before anything is created, if scratch would lie in a place of others."""
+    protected = [Path(each) for each in (job.source_data, job.archive, job.backup) if each]
+    for each in protected:
+        if _overlap(job.scratch, each):
+            raise CannotRun(
+                f"{job.scratch.parent} is refused as scratch: it lies in {each}, which is to be "
+                "protected",
+                hint="Nothing was touched. Set drills.scratch to a directory of its own.",
+            )
+    if (job.scratch.parent / "PG_VERSION").exists():
+        raise CannotRun(
+            f"{job.scratch.parent} is refused as scratch: it is a data directory of PostgreSQL",
+            hint="Nothing was touched. Set drills.scratch to a directory of its own.",
+        )
+
+
 def check_scratch(job: Job) -> None:
     """Raise CannotRun unless the scratch directory is this drill's own, real and empty."""
     place = job.scratch

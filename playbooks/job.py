@@ -89,6 +89,11 @@ class Job(BaseModel):
         return self.scratch / "data"
 
     @property
+    def partial(self) -> Path:
+        """Where a backup lies until it is sealed."""
+        return self.backup.with_name(f".{self.id}.partial")
+
+    @property
     def sockets(self) -> Path:
         """Where the scratch instance listens, and nowhere else."""
         return self.scratch / "s"

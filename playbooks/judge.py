@@ -101,6 +101,8 @@ def _hindrance(kind: Kind, settings: Settings, finished: Finished) -> tuple[str,
         )
     if any(each.outcome is Outcome.FAIL for each in finished.stages):
         return None
+    if finished.ending.refusal and not finished.stages:
+        return finished.ending.refusal, "Nothing was touched."
     wanted = BACKUP_STAGES if kind is Kind.BACKUP else DRILL_STAGES
     done = {each.name for each in finished.stages}
     missing = [each for each in wanted if each not in done]

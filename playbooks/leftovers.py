@@ -76,7 +76,7 @@ def sweep(jobs: Path) -> list[Removed]:
         with contextlib.suppress(CannotRun):
             job = load_job(folder / "job.json")
             removed.append(Removed(job.id, tear_down(job), job.scratch))
-            _remove_partial(job)
+            shutil.rmtree(job.partial, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
     return removed
 
@@ -146,17 +146,6 @@ def remove_scratch(job: Job) -> None:
     if not marker.is_file() or marker.read_text(encoding="utf-8") != job.id:
         raise CannotRun(f"{place} does not bear the mark of job {job.id}: left as it is")
     shutil.rmtree(place)
-
-
-def _remove_partial(job: Job) -> None:
-    partial = partial_of(job)
-    if partial.is_dir():
-        shutil.rmtree(partial)
-
-
-def partial_of(job: Job) -> Path:
-    """Where a backup lies until it is sealed."""
-    return job.backup.with_name(f".{job.id}.partial")
 
 
 def _alive(folder: Path) -> bool:

@@ -73,5 +73,3 @@ def plan_drill(room: Room, backup: str = "latest") -> Plan:
 def _last_time(room: Room) -> float | None:
     last = room.history.latest(Kind.DRILL, room.target.name, "restore")
     return last.seconds if last else None
-
-

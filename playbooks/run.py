@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,15 +19,19 @@ from crmops.target import Target
 from playbooks import osuser
 from playbooks.catalogue import Catalogue
 from playbooks.evidence import write_evidence
+from playbooks.interlocks import check_place
 from playbooks.job import Job
 from playbooks.judge import Finished, conclude, measures_of
-from playbooks.leftovers import make_scratch, own, partial_of, scratch_name, sweep, tear_down
+from playbooks.leftovers import make_scratch, own, scratch_name, sweep, tear_down
 from playbooks.postgres import find_binaries
 from playbooks.runner import Event, run_playbook
 from playbooks.settings import Settings
 from playbooks.source import parse_address, source_address, write_service
 
 Say = Callable[[str], None]
+
+_here: dict[str, threading.Lock] = {}
+"""A claim of the history tells processes apart, not the threads of one server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +110,25 @@ def _alone(room: Room) -> Iterator[None]:
     """One backup or drill of a target at a time; what was killed before is recorded first."""
     room.history.reap()
     claim = f"playbooks/{room.target.name}"
-    if not room.history.claim(claim, timedelta(seconds=room.settings.timeout)):
-        raise AlreadyRunning(
-            f"a backup or drill of {room.target.name} is running",
-            hint="Wait until it has ended; crmops console shows it.",
-        )
+    ours = _here.setdefault(str(room.jobs), threading.Lock())
+    if not ours.acquire(blocking=False):
+        raise _running(room)
     try:
-        yield
+        if not room.history.claim(claim, timedelta(seconds=room.settings.timeout)):
+            raise _running(room)
+        try:
+            yield
+        finally:
+            room.history.release(claim)
     finally:
-        room.history.release(claim)
+        ours.release()
+
+
+def _running(room: Room) -> AlreadyRunning:
+    return AlreadyRunning(
+        f"a backup or drill of {room.target.name} is running",
+        hint="Wait until it has ended: two at once would disturb each other's times.",
+    )
 
 
 def _job(room: Room, execution: Execution, backup: Path) -> Job:
@@ -137,6 +152,7 @@ def _job(room: Room, execution: Execution, backup: Path) -> Job:
 @contextmanager
 def _prepared(job: Job) -> Iterator[None]:
     """The job's folder and scratch directory, removed afterwards with every process in them."""
+    check_place(job)
     own(job)
     try:
         make_scratch(job)
@@ -144,8 +160,7 @@ def _prepared(job: Job) -> Iterator[None]:
         yield
     finally:
         tear_down(job)
-        with suppress(OSError):
-            shutil.rmtree(partial_of(job))
+        shutil.rmtree(job.partial, ignore_errors=True)
         shutil.rmtree(job.folder, ignore_errors=True)
 
 

@@ -32,13 +32,18 @@ class Event:
     what: str
     task: str
     seconds: float | None
+    message: str = ""
 
 
 @dataclass(slots=True)
 class Ending:
-    """How a playbook ended: ``status`` is ansible-runner's, or ``killed``; the log is filtered."""
+    """How a playbook ended: ``status`` is ansible-runner's, or ``killed``; the log is filtered.
+
+    ``refusal`` is the first message of a playbook that refused to go on.
+    """
 
     status: str = "killed"
+    refusal: str = ""
     log: list[str] = field(default_factory=list)
 
 
@@ -70,10 +75,8 @@ def run_playbook(job: Job, playbook: str, role: str, progress: Progress) -> Endi
     finally:
         _end(child)
         end_processes(job)
-    if ending.status == "killed" and _missing(job):
-        raise CannotRun(
-            "Ansible is not installed", hint="Install it: pip install 'crmops[drills]'."
-        )
+    if ending.status == "killed":
+        _explain(job)
     return ending
 
 
@@ -86,11 +89,13 @@ def _follow(child: subprocess.Popen[bytes], ending: Ending, progress: Progress) 
             if "end" in found:
                 ending.status = str(found["end"])
                 continue
-            event = Event(found["what"], found["task"], found["seconds"])
+            event = Event(found["what"], found["task"], found["seconds"], found["message"])
+            ending.refusal = ending.refusal or event.message
             if event.what != "begun":
                 took = f" {event.seconds:.2f} s" if event.seconds is not None else ""
                 now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                ending.log.append(f"{now} {event.what:7} {event.task}{took}")
+                said = f": {event.message}" if event.message else ""
+                ending.log.append(f"{now} {event.what:7} {event.task}{took}{said}")
             progress(event)
 
 
@@ -144,6 +149,13 @@ def _environment(job: Job, private: Path) -> dict[str, str]:
     }
 
 
-def _missing(job: Job) -> bool:
+def _explain(job: Job) -> None:
+    """Raise CannotRun when the child said why it gave up; a killed one says nothing."""
     log = (job.folder / "runner.log").read_text(encoding="utf-8", errors="replace")
-    return "No module named 'ansible_runner'" in log
+    lines = [each.strip() for each in log.splitlines() if each.strip()]
+    if "No module named 'ansible_runner'" in log:
+        raise CannotRun(
+            "Ansible is not installed", hint="Install it: pip install 'crmops[drills]'."
+        )
+    if lines and "Error" in lines[-1]:
+        raise CannotRun(f"Ansible could not be run: {lines[-1][:200]}", hint="Try crmops doctor.")

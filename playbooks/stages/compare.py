@@ -5,7 +5,14 @@ from __future__ import annotations
 import time
 
 from playbooks.catalogue import read_manifest
-from playbooks.digest import Contents, compare, differing_tables, read_contents, text_of
+from playbooks.digest import (
+    Contents,
+    compare,
+    differing_tables,
+    read_contents,
+    read_sequences,
+    text_of,
+)
 from playbooks.errors import CheckFailed
 from playbooks.instance import require_alive
 from playbooks.job import Job
@@ -20,7 +27,12 @@ def run(job: Job, report: Report) -> None:
     database, user = manifest.database, manifest.superuser
     _require_database(job, database, user)
     with copy_connection(job, database, user) as connection:
-        found = read_contents(lambda: copy_connection(job, database, user), connection, None)
+        found = read_contents(
+            lambda: copy_connection(job, database, user),
+            connection,
+            None,
+            read_sequences(connection),
+        )
     require_alive(job)
     seconds = round(time.monotonic() - began, 3)
     report.fact(seconds=seconds, rows=found.rows, compared=0, differing=None)

@@ -9,7 +9,6 @@ from crmops.errors import CannotRun
 from crmops.record import utc_now
 from playbooks.catalogue import Manifest, write_manifest
 from playbooks.job import Job, parse_time
-from playbooks.leftovers import partial_of
 from playbooks.osuser import take_tree
 from playbooks.report import Report
 from playbooks.tree import move_tree
@@ -19,7 +18,7 @@ def run(job: Job, report: Report) -> None:
     """The folder appears under its name only when it is whole."""
     if job.backup.exists():
         raise CannotRun(f"{job.backup} exists already")
-    partial = partial_of(job)
+    partial = job.partial
     shutil.rmtree(partial, ignore_errors=True)
     job.backup.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial.mkdir(mode=0o700)

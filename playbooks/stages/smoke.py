@@ -7,7 +7,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import httpx
 import psycopg
 from psycopg import sql
 
@@ -118,6 +117,8 @@ def _wait_healthy(
 
 
 def _ask(ready: Path, health: str) -> str:
+    import httpx
+
     try:
         url = str(json.loads(ready.read_bytes())["url"]).rstrip("/") + health
         if not url.startswith(("http://127.0.0.1:", "http://localhost:", "http://[::1]:")):

@@ -1,0 +1,82 @@
+"""A backup under write load, a drill from it, and what they leave behind: evidence only."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from crmops.record import Verdict
+from playbooks.run import drill
+from tests.playbooks.conftest import PLANTED, Taken, nothing_left
+
+
+def _state_of_source(address: str) -> tuple[Any, ...]:
+    with psycopg.connect(address, autocommit=True) as connection:
+        row = connection.execute(
+            "select system_identifier, timeline_id, pg_is_in_recovery(),"
+            " (select failed_count from pg_stat_archiver),"
+            " (select count(*) from pg_replication_slots),"
+            " (select sum(checksum_failures) from pg_stat_database)"
+            " from pg_control_system(), pg_control_checkpoint()"
+        ).fetchone()
+    assert row is not None
+    return row
+
+
+def test_backup_under_write_load_knows_its_contents(taken: Taken) -> None:
+    assert (taken.run.verdict, taken.run.reason) == (Verdict.PASS, "all 5 objectives met")
+    assert taken.written > 0, "nobody wrote: this proved nothing"
+    manifest = taken.room.catalogue.read(taken.run.id)
+    assert manifest.contents is not None and manifest.contents.rows > 300
+    assert manifest.exact == "between writers"
+    assert {"public.contacts", "public.deals"} <= {e.table for e in manifest.contents.tables}
+
+
+def test_drill_restores_exactly_and_leaves_the_source_alone(
+    taken: Taken, refcrm_server: Any
+) -> None:
+    address = refcrm_server.ready["admin_database_url"]
+    archive = Path(refcrm_server.ready["archive_dir"])
+    before, archived = (
+        _state_of_source(address),
+        {e.name: e.stat().st_ino for e in archive.iterdir()},
+    )
+    lines: list[str] = []
+    room = taken.room
+    object.__setattr__(room, "say", lines.append)
+    run = drill(room)
+    assert (run.verdict, run.reason) == (Verdict.PASS, "all 6 objectives met")
+    values = {each.name: each.value for each in run.measures}
+    assert values["tables.differing"] == 0 and (values["tables.compared"] or 0) >= 12
+    assert 0 < (values["rto"] or 0) <= 3600 and 0 < (values["rpo"] or 0) <= 86400
+    assert _state_of_source(address) == before
+    after = {each.name: each.stat().st_ino for each in archive.iterdir()}
+    assert archived.items() <= after.items(), "the drill changed the archive"
+    assert any("Recover to the named instant" in each for each in lines)
+    evidence = _evidence(taken, run.id)
+    assert evidence["backup"] == taken.run.id and evidence["verdict"] == "pass"
+    assert [e["name"] for e in evidence["stages"]][-1] == "tear_down"
+    nothing_left(room, taken.run.id, run.id)
+
+
+def test_planted_secret_is_nowhere(taken: Taken) -> None:
+    for path in taken.room.state.rglob("*"):
+        if path.is_file():
+            assert PLANTED.encode() not in path.read_bytes(), path
+
+
+def test_backups_are_for_their_owner_only(taken: Taken) -> None:
+    for each in (taken.folder, taken.folder / "data", taken.folder.parent):
+        assert stat.S_IMODE(each.stat().st_mode) == 0o700, each
+        assert each.stat().st_uid == os.geteuid()
+
+
+def _evidence(taken: Taken, run_id: str) -> dict[str, Any]:
+    path = taken.room.state / "artifacts" / run_id / "evidence.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

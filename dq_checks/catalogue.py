@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from crmops.config.explain import explain
+from crmops.config.explain import ConfigProblems, explain
 from crmops.config.reader import nearest, read_document
 from crmops.errors import ConfigError, UsageError
 from dq_checks.suite import Suite
@@ -21,7 +21,15 @@ def read_suite(path: Path, shown: str = "") -> Suite:
     try:
         return Suite.model_validate(document.values)
     except ValidationError as error:
-        raise explain(error, Suite, document.values, (), document.where) from None
+        found = explain(error, Suite, document.values, (), document.where)
+        raise ConfigProblems([_about_suites(each) for each in found.problems]) from None
+
+
+def _about_suites(problem: ConfigError) -> ConfigError:
+    """The hint of settings leads to their schema; suites are described elsewhere."""
+    if "config schema" in problem.hint:
+        problem.hint = "docs/data-quality.md describes every key of a suite."
+    return problem
 
 
 def find_suites(directories: Sequence[Path] = ()) -> dict[str, Suite]:

@@ -23,6 +23,8 @@ from crmops.units import human_value
 from crmops.verdict import worst
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from dq_checks.run import Told
 
 app = typer.Typer(help="Audit the data: scores, worklists.", no_args_is_help=True)
@@ -110,11 +112,22 @@ def _print(runs: Sequence[Run], missing: Sequence[str] = (), *, as_json: bool) -
     verdicts = [each.verdict for each in runs] + [Verdict.UNKNOWN] * len(missing)
     overall = worst(verdicts)
     payload = {"verdict": overall, "runs": [each.dump() for each in runs], "missing": missing}
-    emit(payload, as_json=as_json, table=lambda: _table(runs, missing))
+    emit(payload, as_json=as_json, table=lambda: _tables(runs, missing))
     exit_with(overall)
 
 
-def _table(runs: Sequence[Run], missing: Sequence[str]) -> object:
+def _tables(runs: Sequence[Run], missing: Sequence[str]) -> object:
+    from rich.console import Group
+
+    shown = [_overview(runs, missing)]
+    findings = [(ran, each) for ran in runs for each in ran.findings if ran.measures]
+    if findings:
+        rows = [(ran.subject, each.severity, each.title, each.detail) for ran, each in findings]
+        shown.append(table("findings", ("suite", "severity", "what", "how much"), rows))
+    return Group(*shown)
+
+
+def _overview(runs: Sequence[Run], missing: Sequence[str]) -> Table:
     rows: list[tuple[object, ...]] = [
         (
             each.subject,

@@ -13,6 +13,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from dq_checks.formats import CHECK_DIGITS, FORMATS, Country
 
@@ -78,7 +79,9 @@ class Rule(BaseModel):
     title: Annotated[str, Field(min_length=1, max_length=200)]
     check: Check
     dimension: Dimension
-    code: Annotated[str, StringConstraints(pattern=r"^0[1-6]0[0-9]$")]
+    code: Annotated[str, StringConstraints(pattern=r"^0[1-6]0[0-9]$")] = Field(
+        description='the item of GB/T 36344, in quotes, for instance "0201"'
+    )
     weight: Annotated[float, Field(gt=0, le=100)] = 1.0
     owner: str = ""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.95
@@ -174,9 +177,12 @@ class Suite(BaseModel):
     @model_validator(mode="after")
     def _unique_ids(self) -> Self:
         seen: set[str] = set()
-        for rule in self.rules:
+        for at, rule in enumerate(self.rules):
             if rule.id in seen:
-                raise ValueError(f"two rules are called {rule.id}")
+                problem = {"problem": f"two rules are called {rule.id}", "hint": "Rename one."}
+                raise PydanticCustomError(
+                    "setting", "{problem}", {**problem, "inside": ("rules", at, "id")}
+                )
             seen.add(rule.id)
         return self
 

@@ -33,6 +33,7 @@ _STATES = {
     "57P03": "the database server is starting or stopping",
 }
 _LOST = ("08", "57P0")
+_NOBODY = ("no such file", "refused", "could not translate", "resolve host", "unreachable")
 _LOGIN = {"28P01", "28000", "3D000", "53300"}
 
 
@@ -82,7 +83,7 @@ def refused_login(error: SQLAlchemyError) -> tuple[str, str]:
         reason = "the database refused the password"
     elif "timeout" in text or "timed out" in text:
         reason = "the database does not answer"
-    elif "no such file" in text or "refused" in text or "could not translate" in text:
+    elif any(each in text for each in _NOBODY):
         reason = "nobody answers at the database's address"
     else:
         reason = "no connection to the database"

@@ -13,6 +13,8 @@ from dq_checks.expressions import Kind, kind_of
 from dq_checks.suite import Suite
 from dq_checks.worker.refusals import explain, refused_login
 
+_DRIVERS = {"postgresql": "postgresql+psycopg"}
+
 
 class JobProblem(Exception):
     """A suite cannot be run at all."""
@@ -60,9 +62,12 @@ def driver_url(url: str) -> sa.URL:
         raise JobProblem(
             "the database's address cannot be read", "Write postgresql://USER@HOST/NAME."
         ) from None
-    if address.drivername in ("postgresql", "postgres"):
-        return address.set(drivername="postgresql+psycopg")
-    return address
+    backend = address.get_backend_name()
+    if backend not in _DRIVERS:
+        raise JobProblem(
+            f"audits do not read {backend} databases", f"They read {', '.join(_DRIVERS)}."
+        )
+    return address.set(drivername=_DRIVERS[backend])
 
 
 def inspect(connection: sa.Connection, suite: Suite) -> Table:
@@ -105,13 +110,17 @@ def _begin(connection: sa.Connection, statement_timeout: float) -> None:
     connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     connection.begin()
     milliseconds = max(int(statement_timeout * 1000), 1)
-    for setting, value in (
-        ("statement_timeout", str(milliseconds)),
-        ("lock_timeout", str(min(milliseconds, 5000))),
-        ("idle_in_transaction_session_timeout", "600000"),
-        ("timezone", "UTC"),
-    ):
-        connection.execute(sa.select(sa.func.set_config(setting, value, True)))
+    settings = {
+        "statement_timeout": str(milliseconds),
+        "lock_timeout": str(min(milliseconds, 5000)),
+        "idle_in_transaction_session_timeout": "600000",
+        "timezone": "UTC",
+    }
+    if (connection.dialect.server_version_info or ()) >= (14,):
+        # a worker that is killed leaves no query behind on the CRM's server
+        settings["client_connection_check_interval"] = "2000"
+    wanted = [sa.func.set_config(name, value, True) for name, value in settings.items()]
+    connection.execute(sa.select(*wanted))
 
 
 def _end(connection: sa.Connection) -> None:

@@ -13,7 +13,7 @@ from crmops.record import Run
 from crmops.secret import Secret
 from crmops.target import DatabaseAccess, Target
 from dq_checks.client import AuditWorker
-from dq_checks.run import Audit, run_suites
+from dq_checks.run import Audit, Told, run_suites
 from dq_checks.settings import Settings
 from dq_checks.suite import Suite
 
@@ -25,8 +25,13 @@ class Database:
     owner: str
     auditor: str
 
-    def do(self, *statements: str) -> None:
-        with psycopg.connect(self.owner) as connection:
+    @property
+    def admin(self) -> str:
+        """The address of the superuser."""
+        return self.owner.replace("crm@", "postgres@", 1)
+
+    def do(self, *statements: str, role: str = "crm") -> None:
+        with psycopg.connect(self.admin if role == "postgres" else self.owner) as connection:
             for each in statements:
                 connection.execute(each)
 
@@ -41,13 +46,14 @@ class Auditor:
 
     history: History
     worker: AuditWorker
+    told: Told | None = None
 
     def target(self, url: str) -> Target:
         access = DatabaseAccess(url=Secret(url))
         return Target(name="crm", connector="refcrm", url="http://127.0.0.1:1", database=access)
 
     def runs(self, url: str, *suites: Suite, **settings: Any) -> list[Run]:
-        audit = Audit(self.target(url), Settings(**settings), self.history)
+        audit = Audit(self.target(url), Settings(**settings), self.history, told=self.told)
         return run_suites(audit, suites, self.worker)
 
     def run(self, url: str, suite: Suite, **settings: Any) -> Run:

@@ -1,0 +1,92 @@
+"""``crmops dq`` as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crmops.cli import run as crmops
+from tests.dq_checks.support import Database
+
+SUITE = """
+name: people
+entity: contact
+table: people
+rules:
+  - id: people.name.filled
+    title: A person has a name
+    check: filled
+    column: name
+    dimension: completeness
+    code: "0201"
+    threshold: 0.9
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a configuration, a suite and a database of ten people, one nameless."""
+    for name in [each for each in os.environ if each.startswith("CRMOPS_")]:
+        monkeypatch.delenv(name)
+    database.do(
+        "create table people (id bigint, name text)",
+        "insert into people select i, case when i > 1 then 'Planted-Person' end"
+        " from generate_series(1, 10) i",
+    )
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "people.yaml").write_text(SUITE)
+    (tmp_path / "crmops.yaml").write_text(
+        "targets:\n  crm:\n    connector: refcrm\n    url: http://127.0.0.1:1\n"
+        "    database:\n      url: env:AUDIT_URL\n"
+        "dq:\n  suites: [people]\n  suite_directories: [suites]\n  objectives:\n"
+        "    - {measure: score, op: '>=', limit: 0.9}\n"
+    )
+    monkeypatch.setenv("AUDIT_URL", database.auditor + "&password=planted-pw")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_audit_and_score(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert crmops(["dq", "score", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["missing"] == ["people"]
+    assert crmops(["dq", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {"people", "accounts", "contacts"} <= {each["name"] for each in listed["suites"]}
+    assert crmops(["--set", "dq.worklist=all", "dq", "run", "--json"]) == 0
+    said = capsys.readouterr()
+    ran = json.loads(said.out)
+    measures = {each["name"]: each for each in ran["runs"][0]["measures"]}
+    assert ran["verdict"] == "pass"
+    assert (measures["score"]["value"], measures["score"]["observed"]) == (0.9, 10)
+    assert measures["rule.bad{people.name.filled}"]["value"] == 1
+    kept = b"".join(each.read_bytes() for each in place.rglob("*") if each.is_file())
+    for secret in ("planted-pw", "Planted-Person"):
+        assert secret not in said.out + said.err
+        assert secret.encode() not in kept
+    assert crmops(["dq", "score"]) == 0
+
+
+def test_a_failed_audit_says_what_is_wrong(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SUITE.replace("threshold: 0.9", "threshold: 0.95")
+    (place / "suites" / "people.yaml").write_text(text)
+    assert crmops(["dq", "run"]) == 1
+    said = capsys.readouterr()
+    assert "A person has a name" in said.out
+    assert "not so for 1 of 10: 90.00 %, 95.00 % are wanted" in said.out
+    assert "Traceback" not in said.out + said.err
+
+
+def test_the_command_line_does_not_load_the_heavy_library() -> None:
+    program = (
+        "import sys, dq_checks.cli, dq_checks.run, dq_checks.catalogue\n"
+        "print([each for each in sys.modules if each.startswith(('great_exp', 'pandas'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

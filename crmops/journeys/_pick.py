@@ -24,11 +24,6 @@ def pick(records: Iterable[Record], person: Person) -> Record | None:
     return person.rng.choice(lasting or known) if known else None
 
 
-def pick_with(records: Iterable[Record], person: Person, *names: str) -> Record | None:
-    """One of the records that have something in one of the named fields."""
-    return pick((one for one in records if any(one.get(name) for name in names)), person)
-
-
 def unique(person: Person) -> str:
     """Twelve letters and digits that nobody else draws, but for one in 10**18."""
     return "".join(person.rng.choices(_ALPHABET, k=12))

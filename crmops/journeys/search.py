@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crmops.connectors.base import Connector, Record, Talk
-from crmops.journeys._pick import expect, pick_with
+from crmops.journeys._pick import expect, pick
 from crmops.journeys.base import Journey, Person
 from crmops.wire import Step, Think
 
@@ -14,12 +14,12 @@ def walk(crm: Connector, person: Person) -> Talk[None]:
     """In the end a contact was found that carries what was searched for, and it was opened."""
     yield Step("list_contacts")
     page = yield from crm.list("contact", limit=20)
-    known = pick_with(page.records, person, *_KEYS)
+    known = pick((record for record in page.records if _searchable(record)), person)
     expect(known is not None, "there was nothing to search for: no contacts")
     if known is None:
         return
-    key = person.rng.choice([name for name in _KEYS if known.get(name)])
-    text = str(known[key]).strip()
+    key = person.rng.choice(_searchable(known))
+    text = str(known[key])
     yield Think(4)
     yield Step("search")
     found = (yield from crm.search("contact", text)).records
@@ -31,6 +31,16 @@ def walk(crm: Connector, person: Person) -> Talk[None]:
     one = yield from crm.get("contact", chosen["id"])
     expect(one.id == chosen["id"], lambda: f"asked for contact {chosen['id']}, got {one.id}")
     yield Think(15)
+
+
+def _searchable(record: Record) -> list[str]:
+    """The fields that somebody would type as they are: not blank, no space at either end."""
+    texts = {name: record.get(name) for name in _KEYS}
+    return [name for name, text in texts.items() if _is_word(text)]
+
+
+def _is_word(text: object) -> bool:
+    return isinstance(text, str) and len(text) > 1 and text == text.strip()
 
 
 def _carries(record: Record, text: str) -> bool:

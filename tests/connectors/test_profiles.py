@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from crmops.connectors import connectors
 from crmops.connectors._profile import EntityMap, FieldMap, Profile, load_profile, shipped
 from crmops.connectors._profile_parts import (
     ApiKeyAuth,
@@ -24,6 +25,7 @@ from crmops.connectors._profile_parts import (
 )
 from crmops.connectors._rest import Options
 from crmops.errors import ConfigError
+from crmops.outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
 BAD = sorted((ROOT / "tests/data/bad/profiles").glob("*.yaml"))
@@ -97,3 +99,9 @@ def test_every_setting_says_what_it_is_for() -> None:
         if not field.description and name != "kind"
     ]
     assert bare == []
+
+
+def test_the_manual_knows_every_connector_and_outcome() -> None:
+    manual = (ROOT / "docs/connectors.md").read_text(encoding="utf-8")
+    for name in (*connectors(), *Outcome):
+        assert f"| `{name}` |" in manual

@@ -329,8 +329,8 @@ def test_an_entity_that_the_profile_leaves_out(make: Make) -> None:
             "Give the path of a .yaml file or one of example, refcrm.",
         ),
         (
-            {"profile": "example", "settings": {"versoin": "1"}},
-            "targets.crm.options.settings.versoin is no setting of profile 'example'",
+            {"profile": "example", "settings": {"vversion": "1"}},
+            "targets.crm.options.settings.vversion is no setting of profile 'example'",
             "Did you mean 'version'? Known: version.",
         ),
     ],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -125,3 +127,14 @@ def test_a_journey_says_who_walks_it_and_what_it_needs(one: Any) -> None:
     assert all(step.isidentifier() for step in one.steps)
     assert set(one.roles) <= {"rep", "manager", "admin", "integration"}
     assert one.weight > 0
+
+
+def test_the_manual_has_a_row_for_every_journey() -> None:
+    manual = (Path(__file__).parents[2] / "docs/journeys.md").read_text(encoding="utf-8")
+    for one in journeys().values():
+        steps = ", ".join(f"`{step}`" for step in one.steps)
+        roles = "all" if len(one.roles) == 4 else ", ".join(one.roles)
+        needs = ", ".join(f"`{power.__name__}`" for power in one.needs)
+        cells = (f"`{one.name}`", one.summary, steps, roles, "yes" if one.writes else "", needs)
+        row = "| " + " | ".join(cells) + " |"
+        assert re.sub(" +", " ", row) in re.sub(" +", " ", manual)

@@ -94,7 +94,14 @@ def _read_csv(path: Path) -> Iterator[list[str]]:
     if "\0" in text:
         raise UsageError(f"{path} is no CSV file", hint="Give a .csv or .xlsx file.")
     csv.field_size_limit(16 << 20)
-    return iter(csv.reader(io.StringIO(text, newline=""), strict=True))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise UsageError(
+            f"{path}: line {reader.line_num} cannot be read: {error}",
+            hint="A cell with quotes must double them and close at its end.",
+        ) from error
 
 
 def _read_xlsx(path: Path) -> Iterator[list[str]]:

@@ -135,19 +135,30 @@ def stop_left_behind(journal: Path) -> list[str]:
 
 
 def stop_tree(pids: Sequence[int], wait: subprocess.Popen[bytes] | None = None) -> None:
-    """Ask processes to stop, wait, kill them and every descendant that outlives them."""
-    family = [child for pid in pids for child in _family(pid)]
+    """Ask processes to stop, wait, kill them and every descendant that outlives them.
+
+    ``wait`` is the handle of a child of our own: only it may fetch that child's exit code.
+    """
+    own = wait.pid if wait else 0
+    family = [each for pid in pids for each in _family(pid) if each.pid != own]
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGTERM)
     if wait is not None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            wait.wait(STOP_PATIENCE)
+        _end(wait)
     _, alive = psutil.wait_procs(family, timeout=STOP_PATIENCE if wait is None else 3)
     for each in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
     psutil.wait_procs(alive, timeout=5)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    try:
+        child.wait(STOP_PATIENCE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -1,0 +1,202 @@
+"""The whole promise: a rehearsal says go only when every stage has left its evidence."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from crmops.gate import Decision
+from crmops.history import open_history
+from crmops.record import Kind, Run, Verdict
+
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(400)]
+
+STAGES = ("load", "audit", "backup", "drill", "alert")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "crmops", "demo", "--exit", *arguments]
+
+
+def only(stage: str) -> list[str]:
+    """Skip every stage but one."""
+    return [word for each in STAGES if each != stage for word in ("--skip", each)]
+
+
+def temporary_places() -> set[str]:
+    return {path.name for path in Path(tempfile.gettempdir()).glob("crmops-demo-*")}
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """Afterwards no process and no temporary directory of a rehearsal is there."""
+    before = temporary_places()
+    yield
+    assert temporary_places() == before
+    names = ("refcrm", "prometheus", "alertmanager", "crmops-demo-", "postgres")
+    mine = [
+        process.cmdline()
+        for process in psutil.Process().children(recursive=True)
+        if any(name in " ".join(process.cmdline()) for name in names)
+    ]
+    assert mine == []
+
+
+def runs_of(folder: Path, kind: Kind) -> list[Run]:
+    state = folder / ".crmops" / "demo"
+    history = open_history(f"sqlite:///{state / 'history.db'}", state / "artifacts")
+    try:
+        return history.find(kind, limit=1000)
+    finally:
+        history.close()
+
+
+def test_a_rehearsal_ends_with_go_and_leaves_nothing_but_its_evidence(
+    tmp_path: Path, nothing_left: None
+) -> None:
+    done = subprocess.run(
+        command(), cwd=tmp_path, capture_output=True, text=True, timeout=390, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "GO after" in said
+    assert said.count("✔ pass") >= 14, said
+    assert re.search(r"console: http://127\.0\.0\.1:\d+/launch/launch", said)
+    (gate,) = runs_of(tmp_path, Kind.GATE)
+    assert gate.verdict is Verdict.PASS
+    decision = tmp_path / ".crmops" / "demo" / "artifacts" / gate.evidence[0].path
+    assert len(Decision.model_validate_json(decision.read_text()).rulings) == 14
+    password = re.compile(r"password['\"]?[:=]\s*['\"]?(?!file:)[\w-]{8,}")
+    for log in (tmp_path / ".crmops" / "demo").rglob("*"):
+        if log.is_file() and log.suffix in (".log", ".json", ".yaml", ".txt"):
+            assert not password.search(log.read_text(errors="replace")), log
+
+
+def test_without_its_evidence_nothing_goes(tmp_path: Path, nothing_left: None) -> None:
+    skips = [word for each in STAGES for word in ("--skip", each)]
+    done = subprocess.run(
+        command(*skips), cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "UNKNOWN after" in done.stderr
+    for missing in ("no load 'launch'", "no backup 'database'", "no drill 'restore'"):
+        assert missing in done.stdout
+
+
+def test_an_unknown_stage_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("--skip", "gate"), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no stage 'gate'")
+    assert not (tmp_path / ".crmops" / "demo").exists()
+
+
+@contextmanager
+def rehearsing(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        command(*arguments),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.communicate(timeout=60)
+
+
+def find(parent: int, wanted: Callable[[list[str]], bool], patience: float = 90) -> psutil.Process:
+    """A descendant whose command line fits, as soon as there is one."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        for each in psutil.Process(parent).children(recursive=True):
+            try:
+                if wanted(each.cmdline()):
+                    return each
+            except psutil.NoSuchProcess:
+                continue
+        time.sleep(0.05)
+    raise AssertionError("no such process came up")
+
+
+def is_load_child(words: list[str]) -> bool:
+    return any("loadtests.child" in word for word in words)
+
+
+def is_playbook(words: list[str]) -> bool:
+    return any(word.endswith("ansible-playbook") for word in words)
+
+
+def is_serve(words: list[str]) -> bool:
+    return "serve" in words and "crmops" in words
+
+
+def is_postgres(words: list[str]) -> bool:
+    return bool(words) and words[0].endswith("/postgres") and "-D" in words
+
+
+@pytest.mark.parametrize(
+    ("stage", "victim", "kind", "killed"),
+    [
+        ("load", is_load_child, Kind.LOAD, "load"),
+        ("backup", is_playbook, Kind.BACKUP, "backup"),
+        ("backup", is_postgres, Kind.BACKUP, "backup"),
+        ("alert", is_serve, Kind.ALERT, "serve"),
+    ],
+    ids=["load child", "playbook", "PostgreSQL", "scheduler"],
+)
+def test_what_is_killed_half_way_is_said_and_recorded(
+    tmp_path: Path,
+    nothing_left: None,
+    stage: str,
+    victim: Callable[[list[str]], bool],
+    kind: Kind,
+    killed: str,
+) -> None:
+    with rehearsing(tmp_path, *only(stage)) as demo:
+        state = tmp_path / ".crmops" / "demo"
+        deadline = time.monotonic() + 90
+        while not (state / "logs" / f"{stage}.log").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        found = find(demo.pid, victim)
+        time.sleep(3)  # half way
+        found.kill()
+        said, _ = demo.communicate(timeout=200)
+    assert demo.returncode in (1, 3, 4), said
+    assert "GO after" not in said.replace("NO-GO after", "")
+    assert killed in said
+    broken = [
+        r
+        for r in runs_of(tmp_path, kind)
+        if r.verdict in (Verdict.ERROR, Verdict.UNKNOWN, Verdict.FAIL)
+    ]
+    assert broken, said
+
+
+def test_ctrl_c_stops_everything_at_once(tmp_path: Path, nothing_left: None) -> None:
+    with rehearsing(tmp_path, *only("load")) as demo:
+        find(demo.pid, is_load_child)
+        family = psutil.Process(demo.pid).children(recursive=True)
+        demo.send_signal(signal.SIGINT)
+        said, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130, said
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    (load,) = runs_of(tmp_path, Kind.LOAD)
+    assert load.verdict is Verdict.ERROR

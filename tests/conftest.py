@@ -18,9 +18,16 @@ from typing import IO, Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from crmops.secret import Secret
 from crmops.target import Account, LoadPermission, Target
+
+# Nothing here depends on how fast a busy machine is.
+settings.register_profile(
+    "crmops", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("crmops")
 
 _START_SECONDS = 90
 _STOP_SECONDS = 60

@@ -14,6 +14,7 @@ counted by ``filled`` rules and by nothing else; a key with a missing part is no
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -57,7 +58,7 @@ def both(*terms: Term) -> Term:
 
 def counting(rule: Rule, country: Country, as_of: datetime) -> Counting:
     """How to count a rule in a table of a country; ages are measured back from ``as_of``."""
-    when = both(*(_condition(each) for each in rule.when))
+    when = conditions(rule.when)
     column = rule.column or ""
     if rule.check == "unique":
         key = both(*(["filled", each] for each in rule.columns))
@@ -75,6 +76,11 @@ def counting(rule: Rule, country: Country, as_of: datetime) -> Counting:
         about = both(about, ["filled", rule.other])
         return Counting("rows", about, both(about, ["compare", column, rule.op, rule.other]))
     return Counting("rows", about, both(when, _good(rule, column, country, as_of)))
+
+
+def conditions(wanted: Iterable[Condition]) -> Term:
+    """The term that is true where all the conditions are."""
+    return both(*(_condition(each) for each in wanted))
 
 
 def _condition(condition: Condition) -> Term:

@@ -160,7 +160,10 @@ class Rule(BaseModel):
 
 
 class Suite(BaseModel):
-    """The rules for one table.  ``name`` is the subject of its Runs."""
+    """The rules for one table.  ``name`` is the subject of its Runs.
+
+    ``only``: conditions that every audited row meets; other rows are as if they were not there.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -172,6 +175,7 @@ class Suite(BaseModel):
     owner_column: Column | None = None
     region_column: Column | None = None
     minimum_rows: Annotated[int, Field(ge=1)] = 1
+    only: tuple[Condition, ...] = ()
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

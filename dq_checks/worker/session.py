@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 
-from dq_checks.expressions import Kind, kind_of
+from dq_checks.conditions import conditions
+from dq_checks.expressions import Kind, RuleProblem, expression, kind_of
 from dq_checks.suite import Suite
 from dq_checks.worker.refusals import explain, refused_login
 
@@ -29,7 +30,7 @@ class JobProblem(Exception):
 class Table:
     """A table as it is: its columns and what they hold."""
 
-    source: sa.TableClause
+    source: sa.FromClause
     kinds: dict[str, Kind]
 
 
@@ -85,7 +86,7 @@ def inspect(connection: sa.Connection, suite: Suite) -> Table:
     kinds = {each["name"]: kind_of(each["type"]) for each in columns}
     if suite.key not in kinds:
         raise JobProblem(f"table {name} has no column {suite.key}, the suite's key")
-    source = sa.table(suite.table, *map(sa.column, kinds), schema=suite.table_schema)
+    source = _rows_of(suite, kinds)
     try:
         with connection.begin_nested():
             connection.execute(sa.select(sa.literal(1)).select_from(source).limit(1))
@@ -95,6 +96,20 @@ def inspect(connection: sa.Connection, suite: Suite) -> Table:
             "Grant SELECT on the table to the role of database.url.",
         ) from None
     return Table(source, kinds)
+
+
+def _rows_of(suite: Suite, kinds: dict[str, Kind]) -> sa.FromClause:
+    table = sa.table(suite.table, *map(sa.column, kinds), schema=suite.table_schema)
+    if not suite.only:
+        return table
+    try:
+        wanted = expression(conditions(suite.only), kinds)
+    except RuleProblem as problem:
+        raise JobProblem(
+            f"the rows of table {suite.table} cannot be chosen: {problem}",
+            "Mend `only:` in the suite.",
+        ) from None
+    return sa.select(*table.c).where(wanted).subquery("wanted")
 
 
 def _arguments(address: sa.URL) -> dict[str, object]:

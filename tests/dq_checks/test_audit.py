@@ -36,33 +36,46 @@ PLANTED = [
     ("accounts.uscc.check_digit", "malformed", "uscc"),
     ("accounts.postcode.format", "malformed", "postcode"),
     ("accounts.updated.after_created", "inconsistent", "updated_at"),
+    ("leads.email.filled", "missing", "email"),
+    ("leads.mobile.filled", "missing", "mobile"),
+    ("leads.company.filled", "missing", "company"),
+    ("leads.owner.filled", "missing", "owner_id"),
+    ("leads.email.format", "malformed", "email"),
+    ("leads.mobile.format", "malformed", "mobile"),
+    ("deals.owner.filled", "missing", "owner_id"),
+    ("deals.open.touched", "stale", "updated_at"),
+    ("deals.account.exists", "orphaned", "account_id"),
+    ("deals.close.after_created", "inconsistent", "close_date"),
+    ("deals.amount.filled", "inconsistent", "amount"),
+    ("deals.updated.after_created", "inconsistent", "updated_at"),
+    ("activities.account.exists", "orphaned", "account_id"),
+    ("cases.account.exists", "orphaned", "account_id"),
 ]
 
 
-def test_every_planted_defect_is_found_and_nothing_else(auditor: Auditor, seeded: Database) -> None:
-    shipped = find_suites()
-    runs = auditor.runs(
-        seeded.auditor,
-        shipped["accounts"],
-        shipped["contacts"],
-        worklist="all",
-        worklist_rows=100_000,
-    )
-    listed = {**auditor.listed(runs[0]), **auditor.listed(runs[1])}
-    counted = {**auditor.rules(runs[0]), **auditor.rules(runs[1])}
+def test_every_planted_defect_is_found_and_nothing_else(
+    auditor: Auditor, seeded: Database
+) -> None:
+    shipped = find_suites().values()
+    runs = auditor.runs(seeded.auditor, *shipped, worklist="all", worklist_rows=100_000)
+    listed = {name: keys for run in runs for name, keys in auditor.listed(run).items()}
+    counted = {name: each for run in runs for name, each in auditor.rules(run).items()}
+    measured = {each.name: each.value for run in runs for each in run.measures}
     for name, kind, field in PLANTED:
         planted = truth(seeded, name.partition(".")[0], kind, field)
         assert planted, name
         assert listed.get(name) == planted, name
         assert counted[name]["bad"] == len(planted), name
-        measured = runs[0].measure(f"rule.bad{{{name}}}") or runs[1].measure(f"rule.bad{{{name}}}")
-        assert measured is not None and measured.value == len(planted), name
-    twins = seeded.ids(
-        "select unnest(array[record_id, of_record_id]) from defects"
-        " where entity = 'contacts' and kind = 'exact_duplicate'"
-    )
-    assert listed["contacts.person.unique"] == twins
-    assert [each.verdict for each in runs] == [Verdict.PASS, Verdict.PASS]
+        assert measured[f"rule.bad{{{name}}}"] == len(planted), name
+    for entity in ("contacts", "leads"):
+        twins = seeded.ids(
+            "select unnest(array[record_id, of_record_id]) from defects"
+            f" where entity = '{entity}' and kind = 'exact_duplicate'"
+        )
+        assert listed[f"{entity}.person.unique"] == twins
+    assert {each.subject: each.verdict for each in runs} == {
+        each.name: Verdict.PASS for each in shipped
+    }
 
 
 def test_a_score_is_the_weighted_sum_over_the_rules(auditor: Auditor, database: Database) -> None:
@@ -262,6 +275,22 @@ def test_the_country_is_told_by_the_values(auditor: Auditor, database: Database)
     assert auditor.rules(pinned)["people.mobile"]["A"] == 1
     chinese = suite({**NAME, "countries": ["CN"]}, MOBILE)
     assert set(auditor.rules(auditor.run(database.auditor, chinese))) == {"people.mobile"}
+
+
+def test_rows_left_out_are_as_if_they_were_not_there(auditor: Auditor, database: Database) -> None:
+    database.do(
+        PEOPLE,
+        "insert into people values (1, 'a', '13800000001', 'x'), (2, null, '13800000001', null)",
+    )
+    only = [{"column": "mail", "is": "filled"}]
+    run = auditor.run(database.auditor, suite(NAME, MOBILE, ONE_MOBILE, only=only))
+    rows = run.measure("rows")
+    assert rows is not None and rows.value == 1
+    assert run.verdict is Verdict.PASS
+    wrong = suite(NAME, only=[{"column": "mai", "is": "filled"}])
+    assert auditor.run(database.auditor, wrong).reason == (
+        "the rows of table people cannot be chosen: column mai is missing"
+    )
 
 
 def test_a_worklist_is_bounded_and_harmless_in_a_spreadsheet(

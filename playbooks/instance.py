@@ -49,9 +49,18 @@ def require_alive(job: Job) -> None:
     A server that lost a process to a signal starts anew by itself; what it says since is not to
     be trusted as evidence, so that counts as well.
     """
+    death = death_of(job)
+    if death is not None:
+        raise death
+
+
+def death_of(job: Job) -> CannotRun | CheckFailed | None:
+    """Why the instance that was started has ended or lost a process; None if it is well."""
+    if not log_of(job).exists():
+        return None
     pid = _recorded_pid(job.data)
-    if pid is None or not alive(pid, job.data) or killed_child(job):
-        raise _why_it_died(job)
+    ended = pid is None or not alive(pid, job.data)
+    return _why_it_died(job) if ended or killed_child(job) else None
 
 
 def wait_promoted(job: Job, pid: int, user: str, seconds: float) -> None:

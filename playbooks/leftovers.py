@@ -22,6 +22,7 @@ from crmops.history.owner import gone, me
 from playbooks.job import JOB_VARIABLE, MARKER, Job, load_job, write_atomically
 
 _SCRATCH = re.compile(r"crmops-[0-9a-z]{16}")
+_ASKED = 3.0
 _PATIENCE = 10.0
 
 
@@ -86,7 +87,7 @@ def end_processes(job: Job) -> int:
     found = processes_of(job)
     for process in found:
         _signal(process, signal.SIGQUIT if _is_postgres(process) else signal.SIGTERM)
-    _, alive = psutil.wait_procs(found, timeout=_PATIENCE if found else 0)
+    _, alive = psutil.wait_procs(found, timeout=_ASKED if found else 0)
     deadline = time.monotonic() + _PATIENCE
     while alive and time.monotonic() < deadline:
         for process in alive:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from crmops.errors import CrmopsError, ExitCode
 from playbooks.errors import CheckFailed
+from playbooks.instance import death_of
 from playbooks.job import Job, Outcome, Stage, load_job
 from playbooks.report import Report
 
@@ -47,10 +48,11 @@ def run_stage(job: Job, name: str) -> Stage:
     try:
         module = importlib.import_module(f"playbooks.stages.{name}")
         module.run(job, report)
-    except CheckFailed as error:
-        return report.stage(Outcome.FAIL, error.message, error.hint)
     except CrmopsError as error:
-        return report.stage(Outcome.ERROR, error.message, error.hint)
+        # A check that failed because the instance was killed says nothing about the backup.
+        cause = death_of(job) or error
+        outcome = Outcome.FAIL if isinstance(cause, CheckFailed) else Outcome.ERROR
+        return report.stage(outcome, cause.message, cause.hint)
     except OSError as error:
         return report.stage(Outcome.ERROR, f"{error.filename or name}: {error.strerror or error}")
     except Exception as error:  # a defect of ours must still leave a record

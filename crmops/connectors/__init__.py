@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable
 
 from crmops.connectors.base import Connector
@@ -13,6 +14,12 @@ from crmops.target import Target
 
 def connectors() -> dict[str, Callable[[Target], Connector]]:
     """Every connector by name."""
+    return dict(_found())
+
+
+@functools.cache
+def _found() -> dict[str, Callable[[Target], Connector]]:
+    """Found once: a look round costs more than a thousand calls."""
     return discover("crmops.connectors", "CONNECTOR", "crmops.connectors")
 
 

@@ -37,6 +37,12 @@ class EntityDialect:
         names = [name for name in (*FIELDS[entity], *COMMON) if name != "id"]
         given = {**profile.fields, **mapped.fields}
         self._fields = {name: given.get(name) or FieldMap(at=(name,)) for name in names}
+        # Read for every record of every page: what can be worked out beforehand is.
+        self._plan = [
+            (name, field.at[0] if len(field.at) == 1 else None, field.at)
+            for name, field in self._fields.items()
+            if field.at
+        ]
         self._words = {
             name: {str(word): neutral for neutral, word in field.values.items()}
             for name, field in self._fields.items()
@@ -56,10 +62,15 @@ class EntityDialect:
         """A record that was read; ids are texts, whatever they were."""
         vendor = mapping(raw, reply, "a record")
         record: Record = {"id": text(look(vendor, self.id), reply, "an id")}
-        for name, field in self._fields.items():
-            if field.at:
-                value = look(vendor, field.at)
-                record[name] = self._neutral_value(name, value)
+        for name, key, spot in self._plan:
+            value = look(vendor, spot) if key is None else vendor.get(key)
+            if value is not None:
+                words = self._words.get(name)
+                if words:
+                    value = words.get(str(value), value)
+                elif name.endswith("_id") and isinstance(value, int):
+                    value = str(value)
+            record[name] = value
         return record
 
     def vendor_field(self, name: str) -> str:
@@ -83,8 +94,3 @@ class EntityDialect:
         """The neutral word for a vendor's value of a field."""
         words = self._words.get(name)
         return words.get(str(value), value) if words else value
-
-    def _neutral_value(self, name: str, value: Any) -> Any:
-        if name.endswith("_id") and isinstance(value, int):
-            return str(value)
-        return self.neutral_word(name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 
 from crmops.errors import UsageError
 from crmops.journeys.base import Journey
@@ -11,6 +12,12 @@ from crmops.registry import discover
 
 def journeys() -> dict[str, Journey]:
     """Every journey by name."""
+    return dict(_found())
+
+
+@functools.cache
+def _found() -> dict[str, Journey]:
+    """Found once: a look round costs more than a thousand calls."""
     return discover("crmops.journeys", "JOURNEY", "crmops.journeys")
 
 

@@ -70,6 +70,9 @@ def _serve(options: argparse.Namespace) -> None:
     from refcrm.server import Announcement, serve
     from refcrm.up import write_atomically
 
+    if options.ready_file is not None:
+        options.ready_file.unlink(missing_ok=True)
+
     def ready(where: Announcement) -> None:
         facts = {"url": where.url, "database_url": options.database, "server_pid": os.getpid()}
         if options.ready_file is not None:

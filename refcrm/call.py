@@ -136,7 +136,8 @@ class Call:
         try:
             return orjson.loads(raw)
         except orjson.JSONDecodeError as error:
-            raise invalid(f"the body is not valid JSON: {error}") from None
+            place = f"line {error.lineno} column {error.colno}"
+            raise invalid(f"the body is not valid JSON, see {place}") from None
 
 
 def parse_query(raw: bytes) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
 import resource
 import signal
 import socket
@@ -157,7 +158,9 @@ def _bind(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=4096)
     except (OSError, OverflowError) as error:
-        words = error.strerror if isinstance(error, OSError) else "no such port"
+        number = error.errno if isinstance(error, OSError) else None
+        # Below zero are the errors of looking a host name up, with words of their own.
+        words = os.strerror(number) if number is not None and number > 0 else str(error)
         raise RefcrmError(
             f"cannot listen on {host} port {port}: {words}",
             hint="Choose another --port; 0 takes a free one.",

@@ -50,6 +50,8 @@ def up(
     Raises RefcrmError for whatever keeps it from starting.
     """
     directory = cluster.prepare(directory)
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
     running = None
     try:
         with _only_one(directory):
@@ -70,7 +72,7 @@ def up(
         if running is not None:
             cluster.stop(running.directory)
         if ready_file is not None:
-            # After giving up root the file may be out of reach; its pids then show it is stale.
+            # After giving up root the file may be out of reach: the next start removes it.
             with contextlib.suppress(OSError):
                 ready_file.unlink(missing_ok=True)
 

@@ -67,7 +67,7 @@ def test_log_out_ends_the_token(refcrm_server: RefcrmServer) -> None:
 def test_without_a_good_token_nothing_is_shown(
     refcrm_server: RefcrmServer, header: str | None, code: str
 ) -> None:
-    head = {} if header is None else {"authorization": header.encode("latin-1")}
+    head = {} if header is None else {b"authorization": header.encode("latin-1")}
     for path in ("/contacts", "/contacts/1", "/access-log", "/bulk/contacts/export"):
         reply = httpx.get(f"{refcrm_server.url}/api/v1{path}", headers=head, trust_env=False)
         assert (reply.status_code, reply.json()["error"]["code"]) == (401, code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -214,14 +215,19 @@ def test_an_unknown_entity_names_the_nearest(enter: Any) -> None:
 
 
 def test_a_server_that_fails_stalls_or_is_gone(enter: Any, refcrm_server: Any) -> None:
-    person = enter(timeout=0.5)
+    person = enter()
     with refcrm_server.faults(error_ratio=1.0):
         assert person.fails(person.crm.whoami()).outcome is Outcome.SERVER
-    with refcrm_server.faults(latency_seconds=2.0):
+    hurried = person.crm.target.model_copy(update={"timeout": 0.3})
+    with refcrm_server.faults(latency_seconds=3.0), client(hurried) as person.http:
         assert person.fails(person.crm.whoami()).outcome is Outcome.TIMEOUT
-    with httpx.Client(base_url="http://127.0.0.1:1", trust_env=False) as nowhere:
-        person.http = nowhere
-        assert person.fails(person.crm.whoami()).outcome is Outcome.TRANSPORT
+    with socket.socket() as nobody:  # bound but not listening: the port answers to no one
+        nobody.bind(("127.0.0.1", 0))
+        gone = person.crm.target.model_copy(
+            update={"url": f"http://127.0.0.1:{nobody.getsockname()[1]}"}
+        )
+        with client(gone) as person.http:
+            assert person.fails(person.crm.whoami()).outcome is Outcome.TRANSPORT
 
 
 def test_a_lead_is_converted_once(enter: Any) -> None:

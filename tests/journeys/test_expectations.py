@@ -28,18 +28,22 @@ WRITERS = [name for name, one in journeys().items() if one.writes]
 
 @pytest.fixture
 def go(refcrm_server: Any, target_factory: TargetFactory) -> Go:
-    """Walks a journey on the real CRM as one of its roles: ``go("search", timeout=1)``."""
+    """Walks a journey on the real CRM as one of its roles: ``go("search", timeout=1)``.
 
-    def run(name: str, seed: int = 1, faults: Any = None, **changes: Any) -> JourneyResult:
+    Faults and the time limit hold for the walk alone.
+    """
+
+    def run(name: str, seed: int = 1, faults: Any = None, timeout: float = 30) -> JourneyResult:
         one = journey(name)
-        target = target_factory(**changes)
+        target = target_factory()
+        hurried = target_factory(timeout=timeout)
         crm = connect(target)
         username = refcrm_server.username(one.roles[0])
         person = Person(username, refcrm_server.password, rng=random.Random(seed), tag="lies")
         with client(target) as http:
             converse(crm.login(username, person.password), http)
-            with refcrm_server.faults(**(faults or {})):
-                result = walk(one, crm, person, http)
+            with refcrm_server.faults(**(faults or {})), client(hurried) as other:
+                result = walk(one, crm, person, other)
             converse(tidy(crm, person), http)
         return result
 
@@ -62,7 +66,7 @@ def test_a_failing_server_fails_the_first_step(name: str, go: Go) -> None:
 
 
 def test_a_slow_server_times_the_journey_out(go: Go) -> None:
-    result = go("browse_open", faults={"latency_seconds": 2.0}, timeout=0.5)
+    result = go("browse_open", faults={"latency_seconds": 3.0}, timeout=0.3)
     assert (result.outcome, result.steps[0].name) == (Outcome.TIMEOUT, "list_deals")
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -30,8 +31,7 @@ def namespaces_allowed() -> bool:
 @pytest.fixture
 def storage() -> Iterator[Path]:
     """A directory that a server which left root can write to."""
-    made = Path("/tmp") / f"crmops-am-{os.getpid()}"  # the parents of tmp_path are closed
-    made.mkdir()
+    made = Path(tempfile.mkdtemp(prefix="crmops-am-"))  # the parents of tmp_path are closed
     (made / "am.yml").write_text(CONFIG)
     for path in (made, made / "am.yml"):
         if os.geteuid() == 0:

@@ -44,14 +44,16 @@ def test_no_file_names_a_registry_or_a_place_on_somebodys_machine(
 
 
 def test_no_stub_and_no_silenced_check(root: Path, files: list[Path]) -> None:
+    """A test may be skipped for large data that does not ship, for nothing that set-up brings."""
     words = ("TO" + "DO", "FIX" + "ME", "NotImplemented" + "Error", "pragma: no " + "cover")
-    bare = re.compile("# type: " + r"ignore($|[^\[])|pytest\.skip" + r"\(")
+    bare = re.compile("# type: " + r"ignore($|[^\[])")
+    skip = re.compile(r"pytest\.skip" + r"\((?!.* is not beside the project)")
     hits = [
         f"{file}:{number}: {line.strip()[:100]}"
         for file, text in texts(root, files)
         if file.suffix == ".py"
         for number, line in enumerate(text.splitlines(), start=1)
-        if bare.search(line) or any(word in line for word in words)
+        if bare.search(line) or skip.search(line) or any(word in line for word in words)
     ]
     assert hits == []
 

@@ -89,14 +89,17 @@ class Generator:
             )
 
     def end(self) -> None:
-        """Close the pipe and wait for its end; kill it if that takes too long."""
-        with suppress(OSError):
-            self._input.close()
+        """Close the pipes and wait for its end; kill it if that takes too long.
+
+        Nobody reads any longer: it must not wait for us to.
+        """
+        for pipe in (self._input, self.output):
+            with suppress(OSError):
+                pipe.close()
         try:
             self.process.wait(STOP_LIMIT)
         except subprocess.TimeoutExpired:
             self.kill()
-        self.output.close()
 
     def kill(self) -> None:
         """End it at once."""

@@ -38,11 +38,20 @@ class JournalWriter:
         self._write({"made": entity, "id": record_id})
 
     def updated(
-        self, entity: str, record_id: str, fields: Mapping[str, Any], begun: float, ended: float
+        self,
+        entity: str,
+        record_id: str,
+        fields: Mapping[str, Any],
+        begun: float,
+        ended: float | None = None,
     ) -> None:
-        """An update was acknowledged; ``begun`` and ``ended`` are seconds of one clock."""
+        """An update was acknowledged (``ended``), or nobody knows whether it holds (None).
+
+        ``begun`` and ``ended`` are seconds of one clock.
+        """
         hashes = {name: fingerprint(value, self._salt) for name, value in fields.items()}
-        line = {"from": round(begun, 6), "to": round(ended, 6), "fields": hashes}
+        end = None if ended is None else round(ended, 6)
+        line = {"from": round(begun, 6), "to": end, "fields": hashes}
         self._write({"set": entity, "id": record_id, **line})
 
     def deleted(self, entity: str, record_id: str) -> None:
@@ -67,10 +76,10 @@ class JournalWriter:
 
 @dataclass(slots=True)
 class Update:
-    """One acknowledged update: when, and the hashes of what it set."""
+    """One update: when, and the hashes of what it set.  ``ended`` is None if its end is unknown."""
 
     begun: float
-    ended: float
+    ended: float | None
     fields: dict[str, str]
 
 

@@ -42,7 +42,8 @@ def split(name: str) -> tuple[str, dict[str, str]]:
     if match is None or match["stem"] not in stems():
         raise ConfigError(
             f"there is no measure {name!r} in a load test",
-            hint=f"Measures: {', '.join(stems())}; some take {{operation,role=,phase=}}.",
+            hint=f"Measures: {'|'.join(TIMES)}.{'|'.join((*PERCENTILES, 'max', 'mean'))}, "
+            f"{', '.join((*RATIOS, *SCALARS))}.",
         )
     chosen: dict[str, str] = {}
     for part in (match["inside"] or "").split(","):

@@ -82,16 +82,27 @@ def conclude(
     )
     measures = [*found, *data_measures(writes)]
     execution.measures(*measures)
-    distrust = (
-        [f"what was written could not be checked: {writes.problem}"] if writes.problem else []
-    )
     judgement = judge_run(
-        result, assignment.workload, measures, assignment.objectives, assignment.settings, distrust
+        result, assignment.workload, measures, assignment.objectives, assignment.settings
     )
-    lost = [*writes.reconciled.lost, *writes.reconciled.lost_updates]
-    if lost and judgement.verdict is not Verdict.ERROR:
-        reason = f"{len(lost)} acknowledged writes are lost"
-        judgement = judgement.model_copy(update={"verdict": Verdict.FAIL, "reason": reason})
+    judgement = with_writes(judgement, writes)
     data_findings(execution, writes)
     execution.conclude_by(judgement)
     return judgement
+
+
+def with_writes(judgement: Judgement, writes: Writes) -> Judgement:
+    """The judgement in the light of what became of the writes: a lost one is a fail, and one that
+    could not be looked for is no pass.
+    """
+    lost = [*writes.reconciled.lost, *writes.reconciled.lost_updates]
+    changes: dict[str, object] = {}
+    if lost and judgement.verdict is not Verdict.ERROR:
+        reason = f"{len(lost)} acknowledged writes are lost"
+        if judgement.verdict is Verdict.FAIL:
+            reason = f"{reason}; {judgement.reason}"
+        changes = {"verdict": Verdict.FAIL, "reason": reason}
+    elif writes.problem and judgement.verdict is Verdict.PASS:
+        reason = f"what was written could not be checked: {writes.problem}"
+        changes = {"verdict": Verdict.UNKNOWN, "reason": reason}
+    return judgement.model_copy(update=changes)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from crmops.config import LocalPath
+from crmops.errors import ConfigError
 from crmops.units import Seconds
 from crmops.verdict import Objective
+from loadtests.measures import split
 
 
 class _Part(BaseModel):
@@ -18,9 +21,9 @@ class _Part(BaseModel):
 class Samples(_Part):
     """How many samples a number must rest on; with fewer the verdict is unknown."""
 
-    p50: Annotated[int, Field(ge=1)] = 20
-    p95: Annotated[int, Field(ge=1)] = 200
-    p99: Annotated[int, Field(ge=1)] = 1000
+    p50: Annotated[int, Field(ge=1, description="for medians")] = 20
+    p95: Annotated[int, Field(ge=1, description="for 95th percentiles")] = 200
+    p99: Annotated[int, Field(ge=1, description="for 99th percentiles")] = 1000
     ratio: Annotated[int, Field(ge=1, description="for error.ratio and its like")] = 100
 
     def wanted(self, measure: str) -> int:
@@ -47,7 +50,9 @@ class Instrument(_Part):
 class KillSwitch(_Part):
     """Ends a run that only does harm."""
 
-    error_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    error_ratio: Annotated[
+        float, Field(gt=0, le=1, description="share of calls that fail, from which it acts")
+    ] = 0.5
     seconds: Annotated[Seconds, Field(gt=0, description="over which the ratio is taken")] = 10.0
     samples: Annotated[int, Field(ge=1, description="below which it never acts")] = 200
 
@@ -60,6 +65,16 @@ DEFAULT_OBJECTIVES = (
 )
 
 
+def _known(objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+    for each in objectives:
+        try:
+            split(each.measure)
+        except ConfigError as error:
+            context = {"problem": error.message, "hint": error.hint}
+            raise PydanticCustomError("setting", "{problem}", context) from None
+    return objectives
+
+
 class Settings(_Part):
     """Load tests: what is run, what is demanded, and when the instrument is believed."""
 
@@ -67,7 +82,7 @@ class Settings(_Part):
     workloads: tuple[LocalPath, ...] = Field(
         default=(), description="further workloads: YAML files, or directories of them"
     )
-    objectives: tuple[Objective, ...] = Field(
+    objectives: Annotated[tuple[Objective, ...], AfterValidator(_known)] = Field(
         default=DEFAULT_OBJECTIVES, description="what the measures must be; see load-testing.md"
     )
     samples: Samples = Samples()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from crmops.connectors import connect
-from crmops.connectors.base import Connector
+from crmops.connectors.base import Connector, Talk
 from crmops.drivers import client, converse
 from crmops.errors import CannotRun, ConfigError
 from crmops.outcome import CallFailed, Outcome
@@ -22,10 +24,8 @@ PAGE = 100
 ORDER = ("activity", "quote", "order", "case", "deal", "lead", "contact", "account")
 """What is deleted first: what points at others before what is pointed at."""
 
-SETTLING = 1.0
-"""Seconds that two updates of a record may lie apart and still be in either order."""
-
 RecordKey = tuple[str, str]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -54,8 +54,17 @@ class Cleaned:
     foreign: list[RecordKey] = field(default_factory=list)
 
 
+PASSING = frozenset((Outcome.SERVER, Outcome.TIMEOUT, Outcome.TRANSPORT, Outcome.THROTTLED))
+"""Problems that may pass: everything here may safely be said again."""
+
+TRIES = 5
+PASSES = 6
+PAUSE = 0.2
+MAX_PAUSE = 30.0
+
+
 class Crm:
-    """The CRM as the target's own login sees it, one call after another."""
+    """The CRM as the target's own login sees it, one call after another, patiently."""
 
     def __init__(self, target: Target, connector: Connector, http: httpx.Client) -> None:
         self.target, self._connector, self._http = target, connector, http
@@ -65,9 +74,14 @@ class Crm:
         found: dict[str, Mapping[str, Any]] = {}
         cursor: str | None = None
         while True:
-            page = converse(
-                self._connector.list(entity, limit=PAGE, cursor=cursor, where={"source_tag": tag}),
-                self._http,
+            page = self._say(
+                partial(
+                    self._connector.list,
+                    entity,
+                    limit=PAGE,
+                    cursor=cursor,
+                    where={"source_tag": tag},
+                )
             )
             mine = [one for one in page.records if one.get("source_tag") == tag]
             found.update({str(one["id"]): one for one in mine})
@@ -78,7 +92,7 @@ class Crm:
     def get(self, entity: str, record_id: str) -> Mapping[str, Any] | None:
         """One record, or None if there is none."""
         try:
-            return converse(self._connector.get(entity, record_id), self._http).record
+            return self._say(partial(self._connector.get, entity, record_id)).record
         except CallFailed as problem:
             if problem.outcome is Outcome.MISSING:
                 return None
@@ -87,7 +101,7 @@ class Crm:
     def delete(self, entity: str, record_id: str) -> bool:
         """Delete a record; False if it was not there."""
         try:
-            converse(self._connector.delete(entity, record_id), self._http)
+            self._say(partial(self._connector.delete, entity, record_id))
         except CallFailed as problem:
             if problem.outcome is Outcome.MISSING:
                 return False
@@ -103,7 +117,17 @@ class Crm:
                 "which checking and cleaning up need",
                 hint=f"Give targets.{self.target.name}.username and password (by reference).",
             )
-        converse(self._connector.login(self.target.username, password.reveal()), self._http)
+        self._say(partial(self._connector.login, self.target.username, password.reveal()))
+
+    def _say(self, talk: Callable[[], Talk[T]]) -> T:
+        for again in range(1, TRIES):
+            try:
+                return converse(talk(), self._http)
+            except CallFailed as problem:
+                if problem.outcome not in PASSING:
+                    raise
+                time.sleep(min(problem.retry_after or PAUSE * again, MAX_PAUSE))
+        return converse(talk(), self._http)
 
 
 @contextmanager
@@ -135,7 +159,9 @@ def reconcile(crm: Crm, journal: Journal, tag: str) -> Reconciled:
     known = {*journal.made, *journal.gone}
     for entity, records in there.items():
         found.extra += [(entity, each) for each in records if (entity, each) not in known]
-    found.updates = sum(len(each) for each in journal.updates.values())
+    found.updates = sum(
+        each.ended is not None for updates in journal.updates.values() for each in updates
+    )
     lost = set(found.lost)
     for key, updates in journal.updates.items():
         if key in lost or key in journal.gone:
@@ -151,43 +177,61 @@ def fields_lost(record: Mapping[str, Any], updates: list[Update], salt: str) -> 
 
     Updates that overlap in time may have taken effect in either order.
     """
-    wrong = []
-    for name in sorted({name for each in updates for name in each.fields}):
-        setting = [each for each in updates if name in each.fields]
-        last = max(setting, key=lambda each: each.ended)
-        allowed = {each.fields[name] for each in setting if each.ended >= last.begun}
-        if fingerprint(record.get(name), salt) not in allowed:
-            wrong.append(name)
-    return wrong
+    names = sorted({name for each in updates for name in each.fields})
+    return [
+        name
+        for name in names
+        if (allowed := _allowed(name, updates))
+        and fingerprint(record.get(name), salt) not in allowed
+    ]
 
 
-def clean_up(
-    crm: Crm,
-    journal: Journal,
-    tag: str,
-    tell: Callable[[int, int], None] = lambda _done, _all: None,
-) -> Cleaned:
+def _allowed(name: str, updates: list[Update]) -> set[str]:
+    """What a field may hold; empty when no update of it was acknowledged."""
+    setting = [each for each in updates if name in each.fields]
+    acknowledged = [(each.ended, each.begun) for each in setting if each.ended is not None]
+    if not acknowledged:
+        return set()
+    _, last = max(acknowledged)
+    return {each.fields[name] for each in setting if each.ended is None or each.ended >= last}
+
+
+def clean_up(crm: Crm, journal: Journal, tag: str) -> Cleaned:
     """Delete what the journal lists, and what carries the run's mark without being listed.
 
-    A listed record that does not carry the mark is somebody else's: it is left alone and named.
-    Doing it again does no harm.
+    What was deleted is looked for again: a CRM that loses writes loses deletes too.  A listed
+    record that does not carry the mark is somebody else's: it is left alone and named.  Doing it
+    again does no harm.
     """
     found = Cleaned()
-    there = {entity: crm.marked(entity, tag) for entity in journal.entities}
-    todo = [(entity, each) for entity in _in_order(there) for each in there[entity]]
-    for number, key in enumerate(todo):
-        tell(number, len(todo))
-        try:
-            if crm.delete(*key):
-                found.deleted += 1
-        except CallFailed:
-            found.left.append(key)
-    for entity, record_id in journal.made.keys() - set(todo) - journal.gone:
+    ours: set[RecordKey] = set()
+    for _ in range(PASSES):
+        found.left = _ours(crm, journal, tag)
+        ours.update(found.left)
+        if not found.left:
+            break
+        for key in found.left:
+            _delete(crm, key)
+    else:
+        found.left = _ours(crm, journal, tag)
+    found.deleted = len(ours) - len(found.left)
+    for entity, record_id in journal.made.keys() - ours - journal.gone:
         if crm.get(entity, record_id) is None:
             found.already_gone += 1
         else:
             found.foreign.append((entity, record_id))
     return found
+
+
+def _ours(crm: Crm, journal: Journal, tag: str) -> list[RecordKey]:
+    """What is there of the run, in the order in which it can be deleted."""
+    there = {entity: crm.marked(entity, tag) for entity in journal.entities}
+    return [(entity, each) for entity in _in_order(there) for each in there[entity]]
+
+
+def _delete(crm: Crm, key: RecordKey) -> None:
+    with suppress(CallFailed):  # what could not be deleted is found again and named
+        crm.delete(*key)
 
 
 def _in_order(there: Mapping[str, object]) -> list[str]:

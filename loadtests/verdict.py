@@ -37,7 +37,6 @@ def judge_run(
     measures: Sequence[Measure],
     objectives: Sequence[Objective],
     settings: Settings,
-    distrust: Sequence[str] = (),
 ) -> Judgement:
     """The verdict.  A lost generator is an error; an instrument that cannot be trusted makes it
     unknown, whatever the numbers say; the rest is the objectives' word.
@@ -49,7 +48,7 @@ def judge_run(
         return _overruled(judged, Verdict.UNKNOWN, ["no request was sent"])
     if result.killed_by_switch:
         return _overruled(judged, Verdict.FAIL, [result.killed_by_switch])
-    doubts = [*instrument_doubts(result, workload, measures, settings), *distrust]
+    doubts = instrument_doubts(result, workload, measures, settings)
     if doubts:
         return _overruled(judged, Verdict.UNKNOWN, doubts)
     return judged

@@ -71,7 +71,7 @@ class Workload(_Part):
         float,
         Field(gt=0, description="open model: seconds after which a waiting arrival is dropped"),
     ] = 60.0
-    users: Annotated[int, Field(ge=1, description="people")]
+    users: Annotated[int, Field(ge=1, description="how many people take part")]
     pace: Annotated[
         float, Field(gt=0, description="multiplies every think time; below 1 is hastier than life")
     ] = 1.0

@@ -132,7 +132,7 @@ class Generator:
 
     def _drain(self, seconds: float) -> None:
         """Let nobody begin anything more, and wait for the answers that are outstanding."""
-        now = time.monotonic()
+        self.stage.closing = now = time.monotonic()
         for person in self.stage.people:
             person.walker.until = min(person.walker.until, now)
         while self.books.in_flight and time.monotonic() < now + seconds:

@@ -45,6 +45,7 @@ class Stage:
     phase: Callable[[], str]
     begins: float = 0.0
     ends: float = 0.0
+    closing: float = float("inf")
     arrivals: Queue[float] | None = None
     present: dict[str, int] = field(default_factory=dict)
     logged_in: int = 0
@@ -94,7 +95,7 @@ class CrmPerson(User):
         self.stage.begun.wait()
         for come, go in self.plan.stays:
             _sleep_until(self.stage.begins + come)
-            self.walker.until = self.stage.begins + go
+            self.walker.until = min(self.stage.begins + go, self.stage.closing)
             self._be_there()
         raise StopUser
 

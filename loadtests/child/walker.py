@@ -99,14 +99,26 @@ class Walker:
     def _send(self, call: Call) -> Sent:
         """Send a call, again after the time asked for while the CRM throttles it."""
         for _ in range(THROTTLE_TRIES):
+            self._client.wait_for_allowance()
             if time.monotonic() >= self.until:
                 raise TimeIsUp
-            sent = self._client.send(call)
+            started = time.perf_counter()
+            try:
+                sent = self._client.send(call)
+            except gevent.GreenletExit:
+                self._unanswered(call, started)
+                raise
             if sent.problem is None or sent.problem.outcome is not Outcome.THROTTLED:
                 return sent
             self._count(call, sent, sent.problem.outcome.value)
             gevent.sleep(patience(sent.problem))
         return sent
+
+    def _unanswered(self, call: Call, started: float) -> None:
+        """The run is over and the answer is not there: the slowest calls must not be left out."""
+        problem = CallFailed(Outcome.TIMEOUT, "no whole answer before the run was over")
+        waited = time.perf_counter() - started
+        self._count(call, Sent(None, problem, waited, started, ""), problem.outcome.value)
 
     def _resume(
         self, talk: Generator[Order, Reply | None, Any], call: Call, sent: Sent

@@ -37,7 +37,7 @@ def journalled(connector: Connector, journal: JournalWriter, tag: str) -> Connec
             one = yield from inner_update(entity, record_id, fields)
         except CallFailed as problem:
             if problem.outcome in UNCERTAIN:
-                journal.updated(entity, record_id, fields, begun, time.monotonic() + 3600)
+                journal.updated(entity, record_id, fields, begun)
             raise
         journal.updated(entity, record_id, fields, begun, time.monotonic())
         return one

@@ -8,10 +8,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 from crmops.connectors import connect
-from crmops.connectors.base import Imports
+from crmops.connectors.base import Connector, Imports, Talk
 from crmops.drivers import client, converse
 from crmops.errors import CannotRun, UsageError
 from crmops.execute import executing
@@ -167,6 +168,8 @@ def import_own_data(
 ) -> Run:
     """Import every row through the CRM's bulk import and record what became of each.
 
+    The rows are given to the people in turn, so that everybody has some to work on.
+
     Passes if every row was imported or is named with its reason, and at least one was imported.
     The evidence holds row numbers, fields and reasons, never the contents.
     """
@@ -200,13 +203,29 @@ def _send(data: OwnData, target: Target) -> tuple[int, list[tuple[int, str, str]
     imported, rejected = 0, []
     with client(target) as http:
         converse(connector.login(target.username, target.password.reveal()), http)
+        owners = cycle(converse(_reps(connector), http) or [""])
         for first in range(0, len(data.rows), BATCH):
-            report = converse(
-                connector.bulk_import(data.entity, data.rows[first : first + BATCH]), http
-            )
+            batch = [_owned(row, next(owners)) for row in data.rows[first : first + BATCH]]
+            report = converse(connector.bulk_import(data.entity, batch), http)
             imported += report.imported
             rejected += [(first + row, name, reason) for row, name, reason in report.rejected]
     return imported, rejected
+
+
+def _reps(connector: Connector) -> Talk[list[str]]:
+    """The ids of those who may own records: people see what is theirs, so it must be somebody's."""
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = yield from connector.list("user", limit=200, cursor=cursor)
+        found += [str(each["id"]) for each in page.records if each.get("role") == "rep"]
+        cursor = page.cursor
+        if cursor is None:
+            return found
+
+
+def _owned(row: Mapping[str, str], owner: str) -> dict[str, str]:
+    return {**row, "owner_id": owner} if owner else dict(row)
 
 
 def _report(data: OwnData, imported: int, rejected: list[tuple[int, str, str]]) -> str:

@@ -11,10 +11,17 @@ from crmops.wire import Step, Think
 
 
 def walk(crm: Connector, person: Person) -> Talk[None]:
-    """In the end both reports had rows, each key once, and the biggest stage has deals in it."""
+    """In the end both reports had rows, each key once, and the biggest stage has deals in it.
+
+    A person who sees no deals must see an empty report.
+    """
     reports = cast("Reports", crm)
+    yield Step("list_deals")
+    deals = yield from crm.list("deal", limit=1)
     yield Step("by_stage")
     stages = yield from reports.pipeline("stage")
+    if not deals.records and not stages:
+        return  # a manager without deals has an empty report, and that is right
     _check(stages, "stage")
     yield Think(20)
     yield Step("by_owner")
@@ -45,7 +52,7 @@ def _check(rows: list[Record], by: str) -> None:
 JOURNEY = Journey(
     name="manager_report",
     summary="read the pipeline by stage and by owner, and drill into a stage",
-    steps=("by_stage", "by_owner", "drill_down"),
+    steps=("list_deals", "by_stage", "by_owner", "drill_down"),
     walk=walk,
     roles=("manager",),
     needs=(Reports,),

@@ -1,4 +1,4 @@
-"""The telephone rings: a rep finds a contact by name, mail address or number, and opens it."""
+"""The telephone rings: a rep finds who it is by name, mail address or number, and opens it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,32 @@ _KEYS = ("email", "mobile", "name")
 
 
 def walk(crm: Connector, person: Person) -> Talk[None]:
-    """In the end a contact was found that carries what was searched for, and it was opened."""
-    yield Step("list_contacts")
-    page = yield from crm.list("contact", limit=20)
-    known = pick((record for record in page.records if _searchable(record)), person)
-    expect(known is not None, "there was nothing to search for: no contacts")
+    """In the end a record was found that carries what was searched for, and it was opened.
+
+    A contact, or where the person sees none, an account.
+    """
+    entity, known = "contact", None
+    for entity in ("contact", "account"):
+        yield Step(f"list_{entity}s")
+        page = yield from crm.list(entity, limit=20)
+        known = pick((record for record in page.records if _searchable(record)), person)
+        if known is not None:
+            break
+    expect(known is not None, "there was nothing to search for: no contacts, no accounts")
     if known is None:
         return
     key = person.rng.choice(_searchable(known))
     text = str(known[key])
     yield Think(4)
     yield Step("search")
-    found = (yield from crm.search("contact", text)).records
+    found = (yield from crm.search(entity, text)).records
     hits = [record for record in found if _carries(record, text)]
-    expect(bool(hits), lambda: f"the {key} of contact {known['id']} is not found")
+    expect(bool(hits), lambda: f"the {key} of {entity} {known['id']} is not found")
     yield Think(3)
-    yield Step("open_contact")
+    yield Step(f"open_{entity}")
     chosen = next((one for one in hits if one["id"] == known["id"]), hits[0])
-    one = yield from crm.get("contact", chosen["id"])
-    expect(one.id == chosen["id"], lambda: f"asked for contact {chosen['id']}, got {one.id}")
+    one = yield from crm.get(entity, chosen["id"])
+    expect(one.id == chosen["id"], lambda: f"asked for {entity} {chosen['id']}, got {one.id}")
     yield Think(15)
 
 
@@ -49,8 +56,8 @@ def _carries(record: Record, text: str) -> bool:
 
 JOURNEY = Journey(
     name="search",
-    summary="find a contact by name, mail address or number, and open it",
-    steps=("list_contacts", "search", "open_contact"),
+    summary="find a contact (where there is none, an account) by what is known, and open it",
+    steps=("list_contacts", "list_accounts", "search", "open_contact", "open_account"),
     walk=walk,
     roles=("rep", "manager"),
     weight=4.0,

@@ -20,8 +20,14 @@ from crmops.errors import CannotRun
 
 USER_VARIABLE = "CRMOPS_OS_USER"
 DEFAULT_USER = "nobody"
-STATE_NAME = ".crmops"
 
+_SYSTEM = tuple(
+    map(Path, ("/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/sbin", "/sys", "/usr"))
+)
+_OF_DEBIAN = frozenset({
+    "apt", "backups", "cache", "dbus", "dpkg", "lib", "local", "lock", "log", "mail", "opt",
+    "postgresql", "prometheus", "run", "spool", "systemd", "tmp",
+})  # fmt: skip
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS = 4, 8
@@ -61,20 +67,22 @@ def drop_privileges(
     """Become ``user`` (else ``$CRMOPS_OS_USER``, else nobody) for good.  Returns the user's name.
 
     Does nothing unless we are root.  ``owned`` are handed over to the user with all that is in
-    them; they must lie in ``state_dir``, or else below a directory called ``.crmops``.  Children
-    get the capability that may be kept only with ``inherit``.  Must be called before the first
+    them: never a directory of the system, a home, or one with this installation in it, and only
+    inside ``state_dir`` when that is given.  Children get the capability that may be kept only
+    with ``inherit``.  Must be called before the first
     thread.  Raises CannotRun.
     """
     if os.geteuid() != 0:
         return current_user()
     account = _account(user or os.environ.get(USER_VARIABLE) or DEFAULT_USER)
+    for path in owned:
+        _check_ours(path, state_dir)
     if len(list(Path("/proc/self/task").iterdir())) > 1:
         raise CannotRun(
             "root cannot be left once threads run",
             hint="This is a mistake in crmops: privileges are dropped first.",
         )
     for path in owned:
-        _check_ours(path, state_dir)
         hand_over(path, account.pw_uid, account.pw_gid)
     needed = [Path(sys.prefix), Path(os.__file__), Path(__file__), *owned]
     kept = None if _can_reach(account, needed) else _capability_to_keep(warn)
@@ -124,17 +132,28 @@ def _account(name: str) -> pwd.struct_passwd:
 
 def _check_ours(path: Path, state_dir: Path | None) -> None:
     real = path.resolve()
-    if state_dir is None:
-        inside = STATE_NAME in real.parts
-    else:
-        inside = real.is_relative_to(state_dir.resolve())
-    if not inside or len(real.parts) < 3:
+    inside = state_dir is None or real.is_relative_to(state_dir.resolve())
+    if not inside or _is_of_others(real):
         raise CannotRun(
             f"{path} is not inside our own directory and will not be given away",
-            hint=f"Set state: to a directory of its own, such as {STATE_NAME}.",
+            hint="Set state: to a directory of its own, such as .crmops.",
         )
     if not path.exists():
         raise CannotRun(f"{path} does not exist", hint="Make the directory first.")
+
+
+def _is_of_others(real: Path) -> bool:
+    """Whether a directory is, or holds, anything that a wrong ``state:`` must not give away."""
+    homes = {Path(each.pw_dir) for each in pwd.getpwall()}
+    used = {Path(__file__).parent.parent, Path(sys.prefix), *homes}
+    return (
+        len(real.parts) < 3
+        or real == Path.cwd()
+        or any(real.is_relative_to(each) for each in _SYSTEM)
+        or any(each.is_relative_to(real) for each in used)
+        or (real.parent in (Path("/var"), Path("/var/lib")) and real.name in _OF_DEBIAN)
+        or (real / ".git").exists()
+    )
 
 
 def _can_reach(account: pwd.struct_passwd, paths: Iterable[Path]) -> bool:

@@ -19,23 +19,21 @@ class _Part(BaseModel):
 class Account(_Part):
     """One login that simulated people may use."""
 
-    username: str
-    password: Secret
-    role: str = "rep"
+    username: str = Field(description="the login name")
+    password: Secret = Field(description="its password, by reference")
+    role: str = Field(default="rep", description="what the person is: rep, manager, admin, ...")
 
 
 class LoadPermission(_Part):
     """Whether load may be sent at all, and how much."""
 
-    allowed: bool = False
-    max_users: Annotated[int, Field(ge=1)] = 1000
-    max_rate: Annotated[float, Field(gt=0, description="requests per second")] = 2000.0
-    max_duration: Annotated[float, Field(gt=0, description="seconds")] = 3600.0
+    allowed: bool = Field(default=False, description="without it no load is sent")
+    max_users: Annotated[int, Field(ge=1, description="people at once, at most")] = 1000
+    max_rate: Annotated[float, Field(gt=0, description="requests per second, at most")] = 2000.0
+    max_duration: Annotated[float, Field(gt=0, description="seconds of one run, at most")] = 3600.0
     permission: Annotated[
         str,
-        Field(
-            description="who allowed a load test of a vendor's host, and where it is written"
-        ),
+        Field(description="who allowed a load test of a vendor's host, and where it is written"),
     ] = ""
 
 
@@ -43,16 +41,14 @@ class DatabaseAccess(_Part):
     """How audits and drills reach the CRM's own database."""
 
     url: Secret = Field(description="SQLAlchemy or libpq address of the live database")
-    replica_url: Secret | None = Field(
-        default=None, description="audits read here when given"
-    )
+    replica_url: Secret | None = Field(default=None, description="audits read here when given")
     backup_url: Secret | None = Field(
         default=None,
         description="backups connect here when given: a role with REPLICATION and pg_read_all_data",
     )
-    data_directory: str = ""
-    archive_directory: str = ""
-    binaries: str = ""
+    data_directory: str = Field(default="", description="its files, where it runs on this machine")
+    archive_directory: str = Field(default="", description="where its log segments are archived")
+    binaries: str = Field(default="", description="directory of pg_basebackup and its like")
 
 
 class Target(_Part):

@@ -31,11 +31,13 @@ class Objective(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    measure: Annotated[str, Field(min_length=1)]
-    op: Op = "<="
-    limit: float
-    unit: Unit | None = None
-    minimum_samples: Annotated[int, Field(ge=1)] = 1
+    measure: Annotated[str, Field(min_length=1, description="the name of the number")]
+    op: Op = Field(default="<=", description="how it must stand to the limit")
+    limit: float = Field(description="in the unit of the measure")
+    unit: Unit | None = Field(default=None, description="the unit it must have, when given")
+    minimum_samples: Annotated[
+        int, Field(ge=1, description="with fewer samples the verdict is unknown")
+    ] = 1
 
     def __str__(self) -> str:
         return f"{self.measure} {self.op} {self.limit:g}"
@@ -88,11 +90,7 @@ def judge(measures: Iterable[Measure], objectives: Sequence[Objective]) -> Judge
     checks = tuple(_check(found.get(each.measure), each) for each in objectives)
     verdict = worst(each.verdict for each in checks)
     reasons = [each.reason for each in checks if each.verdict is verdict]
-    text = (
-        f"all {len(checks)} objectives met"
-        if verdict is Verdict.PASS
-        else "; ".join(reasons)
-    )
+    text = f"all {len(checks)} objectives met" if verdict is Verdict.PASS else "; ".join(reasons)
     return Judgement(verdict=verdict, reason=text, checks=checks)
 
 
@@ -106,9 +104,7 @@ def _check(measure: Measure | None, objective: Objective) -> Check:
         verdict, reason = Verdict.PASS, f"{objective.measure} is {value:g}"
     else:
         verdict = Verdict.FAIL
-        reason = (
-            f"{objective.measure} is {value:g}, not {objective.op} {objective.limit:g}"
-        )
+        reason = f"{objective.measure} is {value:g}, not {objective.op} {objective.limit:g}"
     return Check(
         objective=objective,
         value=value,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from crmops.record import Kind
 
@@ -12,9 +12,9 @@ class Expected(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Kind
-    subject: str
-    target: str = ""
+    kind: Kind = Field(description="the kind of run that must happen")
+    subject: str = Field(description="its subject")
+    target: str = Field(default="", description="which target; empty: the default target")
 
 
 class Settings(BaseModel):
@@ -22,4 +22,6 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    expected: tuple[Expected, ...] = ()
+    expected: tuple[Expected, ...] = Field(
+        default=(), description="what must happen now and then; shown as never done until it is"
+    )

@@ -14,7 +14,7 @@ class Probe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    journey: Annotated[str, Field(min_length=1)]
+    journey: Annotated[str, Field(min_length=1, description="which; see crmops probe list")]
     target: Annotated[str, Field(description="empty: the default target")] = ""
     every: Annotated[Seconds, Field(ge=0.5, description="from one begin to the next")] = 15.0
     limit: Annotated[
@@ -28,7 +28,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    probes: tuple[Probe, ...] = ()
+    probes: tuple[Probe, ...] = Field(default=(), description="what is walked, and how often")
 
     @model_validator(mode="after")
     def _once(self) -> Settings:

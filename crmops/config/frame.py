@@ -164,7 +164,9 @@ class HistorySettings(Part):
 class Frame(Part):
     """The whole file.  Each room checks its own section."""
 
-    history: HistorySettings = Field(default_factory=HistorySettings)
+    history: HistorySettings = Field(
+        default_factory=HistorySettings, description="where runs and their artifacts are kept"
+    )
     state: Path = Field(default=Path(".crmops"), description="directory of everything we keep")
     targets: dict[Name, TargetSettings] = Field(
         default_factory=dict, description="the CRMs, each under its name"

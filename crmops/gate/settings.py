@@ -24,19 +24,21 @@ class Requirement(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(min_length=1)]
-    kind: Kind
-    subject: str
-    measure: str = ""
-    op: Op = "<="
-    limit: float | None = None
-    unit: Unit | None = None
-    minimum_samples: Annotated[int, Field(ge=1)] = 1
+    name: Annotated[str, Field(min_length=1, description="what it is called in the decision")]
+    kind: Kind = Field(description="the kind of run that is evidence")
+    subject: str = Field(description="the subject of that run: a workload, journey or suite")
+    measure: str = Field(default="", description="the number; without it the run's own verdict")
+    op: Op = Field(default="<=", description="how the number must stand to the limit")
+    limit: float | None = Field(default=None, description="in the unit of the measure")
+    unit: Unit | None = Field(default=None, description="the unit it must have, when given")
+    minimum_samples: Annotated[
+        int, Field(ge=1, description="with fewer samples the answer is unknown")
+    ] = 1
     maximum_age: Annotated[Seconds, Field(description="older evidence is no evidence")] = 86400.0
     window: Annotated[Seconds | None, Field(description="share of passed runs over this time")] = (
         None
     )
-    owner: str = ""
+    owner: str = Field(default="", description="whose job it is when it is not met")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -68,10 +70,10 @@ class Waiver(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    requirement: str
-    reason: Annotated[str, Field(min_length=1)]
-    approver: Annotated[str, Field(min_length=1)]
-    granted: date
+    requirement: str = Field(description="the name of the requirement")
+    reason: Annotated[str, Field(min_length=1, description="why it may be unmet")]
+    approver: Annotated[str, Field(min_length=1, description="who answers for it")]
+    granted: Annotated[date, Field(description="the first day on which it holds, UTC")]
     expires: Annotated[date, Field(description="the last day on which it holds, UTC")]
 
     @model_validator(mode="after")
@@ -86,9 +88,13 @@ class Gate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: str = ""
-    requirements: Annotated[tuple[Requirement, ...], Field(min_length=1)]
-    waivers: tuple[Waiver, ...] = ()
+    target: str = Field(default="", description="which target; empty: the default target")
+    requirements: Annotated[
+        tuple[Requirement, ...], Field(min_length=1, description="what must be proven, all of it")
+    ]
+    waivers: tuple[Waiver, ...] = Field(
+        default=(), description="unmet requirements that somebody answers for, for a while"
+    )
 
     @model_validator(mode="after")
     def _names(self) -> Self:

@@ -165,12 +165,12 @@ def test_every_room_opens_and_its_help_is_light(
     ("arguments", "said"),
     [
         (
-            ["lod"],
-            "error: no such command 'lod'. Did you mean 'load'?\nhint: Try `crmops --help`.\n",
+            ["loadd"],
+            "error: no such command 'loadd'. Did you mean 'load'?\nhint: Try `crmops --help`.\n",
         ),
         (
-            ["config", "chek"],
-            "error: no such command 'chek'. Did you mean 'check', 'schema'?\n"
+            ["config", "shows"],
+            "error: no such command 'shows'. Did you mean 'show'?\n"
             "hint: Try `crmops config --help`.\n",
         ),
         (

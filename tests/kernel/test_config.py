@@ -146,7 +146,11 @@ def test_every_setting_says_where_it_came_from(place: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("CRMOPS_TARGTES__MAIN__URL", "x", "CRMOPS_TARGTES__MAIN__URL: targtes is not a setting"),
+        (
+            "CRMOPS_TARGETSS__MAIN__URL",
+            "x",
+            "CRMOPS_TARGETSS__MAIN__URL: targetss is not a setting",
+        ),
         ("CRMOPS_TARGETS__MAIN__TIMEOUT", "soon", "TIMEOUT: targets.main.timeout: 'soon' is no"),
         ("CRMOPS_TARGETS__MAIN__PASSWORD", "tr0ub", "PASSWORD: targets.main.password holds"),
         ("CRMOPS_TARGETS__MAIN__URL__X", "1", "targets.main.url.x cannot be set: it is not inside"),
@@ -239,7 +243,7 @@ def test_the_file_is_searched_in_order(
     [
         ("state: s\n", None, "no target is configured"),
         (TEXT.replace("default_target: main", ""), None, "there are 2 targets and no default"),
-        (TEXT, "mian", "there is no target 'mian'"),
+        (TEXT, "mainn", "there is no target 'mainn'"),
     ],
 )
 def test_which_target_is_meant(text: str, name: str | None, message: str) -> None:

@@ -168,7 +168,8 @@ def test_nothing_but_our_own_directory_is_given_away(tmp_path: Path) -> None:
         return
     sly = tmp_path / ".crmops"
     sly.symlink_to("/etc")
-    for path in (Path("/etc"), tmp_path, Path("/.crmops"), sly):
+    ours = Path(sys.prefix)
+    for path in (Path("/etc/x"), Path("/tmp"), Path("/var/lib"), Path("/.crmops"), sly, ours):
         with pytest.raises(CannotRun, match="will not be given away"):
             drop_privileges([path])
     with pytest.raises(CannotRun, match="will not be given away"):

@@ -19,7 +19,9 @@ class Layers:
     """The merged values of file, variables and flags; later ones win."""
 
     def __init__(self, document: Document) -> None:
-        self.values: dict[str, Any] = copy.deepcopy(document.values)
+        # A section of which everything is commented out is one that nobody has written.
+        given = {name: value for name, value in document.values.items() if value is not None}
+        self.values: dict[str, Any] = copy.deepcopy(given)
         self._document = document
         self._origins: dict[Key, str] = {}
 

@@ -280,6 +280,12 @@ def test_defaults_alone_are_a_configuration(tmp_path: Path) -> None:
     assert (config.targets, config.state_dir) == ({}, tmp_path / ".crmops")
 
 
+def test_a_section_with_everything_commented_out_is_not_there() -> None:
+    config = parse_config("gates:\n  # launch:\nstate:\ntargets:\n", "t")
+    assert (config.section("gates"), config.targets) == ({}, {})
+    assert config.state_dir.name == ".crmops"
+
+
 def test_yaml_is_1_2() -> None:
     """`no` is a word and 08:30 is no number; the YAML 1.1 traps do not exist here."""
     section = parse_config("dq: {country: no, at: 08:30, n: 0o17, day: 2026-12-01}", "t")

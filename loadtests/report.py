@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from loadtests.recording import Recording
+from crmops.units import human_value
+from loadtests.charts import Line, heatmap, line_chart
+from loadtests.recording import THROTTLED, Recording
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -15,30 +17,66 @@ def render(document: dict[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    template = environment.get_template("report.html.j2")
-    return template.render(document=document, operations=operations(document))
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["human"] = human_value
+    response, service = (Recording.unpack(document[each]) for each in ("response", "service"))
+    journeys = Recording.unpack(document["journey_times"])
+    return environment.get_template("report.html.j2").render(
+        document=document,
+        tables=(
+            ("Operations", "operation", by(response, "operation")),
+            ("Phases", "phase", by(response, "phase")),
+            ("Roles", "role", by(response, "role")),
+            ("Journeys (time in calls)", "journey", by(journeys, "operation")),
+        ),
+        service=by(service, "operation"),
+        charts=charts(document["seconds"]),
+        heat=heatmap(document["seconds"]),
+    )
 
 
-def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each operation."""
-    recording = Recording.unpack(document["response"])
-    rows = []
-    for name in recording.operations():
-        part = recording.where(lambda key, name=name: key.operation == name)  # type: ignore[misc]
-        answered = part.answered()
-        rows.append(
-            {
-                "operation": name,
-                "calls": part.counted(),
-                "failed": part.failed(),
-                "throttled": part.counted(("throttled",)),
-                "p50": answered.percentile(0.5),
-                "p95": answered.percentile(0.95),
-                "p99": answered.percentile(0.99),
-                "max": answered.maximum(),
-            }
-        )
-    return rows
+def by(recording: Recording, label: str) -> list[dict[str, Any]]:
+    """A row of numbers for each operation, phase or role."""
+    parts: dict[str, Recording] = {}
+    for key, cell in sorted(recording.cells.items()):
+        parts.setdefault(getattr(key, label), Recording()).cells[key] = cell
+    return [{"name": name, **_row(part)} for name, part in parts.items()]
+
+
+def _row(part: Recording) -> dict[str, Any]:
+    answered, calls = part.answered(), part.counted()
+    return {
+        "calls": calls,
+        "failed": part.failed(),
+        "error_ratio": part.failed() / calls if calls else None,
+        "throttled": part.counted((THROTTLED,)),
+        "p50": answered.percentile(0.5),
+        "p95": answered.percentile(0.95),
+        "p99": answered.percentile(0.99),
+        "max": answered.maximum(),
+    }
+
+
+def charts(seconds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The charts of the report: a title, and what :func:`loadtests.charts.line_chart` makes."""
+    at = [each["at"] for each in seconds]
+
+    def values(name: str) -> list[float | None]:
+        return [each[name] for each in seconds]
+
+    times = [Line("p50", "a", values("p50")), Line("p95", "b", values("p95"))]
+    times.append(Line("p99", "c", values("p99")))
+    rates = [Line("requests", "a", values("requests")), Line("failed", "c", values("failed"))]
+    people = [Line("present", "a", values("users")), Line("logged in", "b", values("logged_in"))]
+    health = [Line("loop lag p99, s", "b", values("lag")), Line("CPU, cores", "a", values("cpu"))]
+    return [
+        {"title": "Response time, seconds", "chart": line_chart(times, at, logarithmic=True)},
+        {"title": "Requests a second", "chart": line_chart(rates, at)},
+        {"title": "People", "chart": line_chart(people, at)},
+        {"title": "The generator itself", "chart": line_chart(health, at)},
+    ]

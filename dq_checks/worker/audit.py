@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from dq_checks.conditions import Counting, counting
+from dq_checks.conditions import ALL, Counting, counting
 from dq_checks.expressions import RuleProblem, expression, key_part
 from dq_checks.formats import COUNTRIES, FORMATS, TELLING, Country
 from dq_checks.messages import Audited, Count, Job
@@ -19,8 +19,10 @@ from dq_checks.suite import Rule, plain
 from dq_checks.worker.engine import AuditEngine
 from dq_checks.worker.expectations import EXPECTATIONS
 from dq_checks.worker.issues import failing
-from dq_checks.worker.refusals import explain
-from dq_checks.worker.session import inspect, reading
+from dq_checks.worker.refusals import explain, lost
+from dq_checks.worker.session import JobProblem, inspect, reading
+
+_ROWS = "(rows)"
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,15 @@ def audit(job: Job, say: Callable[[str], None], versions: dict[str, str]) -> Aud
     with reading(job.url, job.statement_timeout) as connection:
         table = inspect(connection, job.suite)
         engine = AuditEngine(connection, job.suite, table)
-        rows = _rows(engine)
         country = _country(engine, job)
         rules, misfits = _compile(engine, job, country)
         say("counting")
         counts = [*misfits, *_count(engine, rules)]
+        if engine.errors and lost(engine.errors[-1]):
+            raise JobProblem(
+                explain(engine.errors[-1]), "Nothing of this audit is kept; run it again."
+            )
+        rows = _rows(engine)
         say("listing")
         issues, shortened = failing(engine, rules, counts, job)
         dialect = connection.dialect
@@ -61,6 +67,9 @@ def audit(job: Job, say: Callable[[str], None], versions: dict[str, str]) -> Aud
 
 
 def _rows(engine: AuditEngine) -> int:
+    """The rows that the scan saw; if it failed they are counted by themselves."""
+    if engine.rows is not None:
+        return engine.rows
     query = sa.select(sa.func.count()).select_from(engine.table.source)
     return int(engine.execute_query(query).scalar_one())
 
@@ -134,16 +143,27 @@ def _count(engine: AuditEngine, rules: list[Compiled]) -> list[Count]:
 
 
 def _validate(engine: AuditEngine, rules: list[Compiled]) -> dict[str, Count]:
-    results = engine.validate([_expectation(each) for each in rules]) if rules else []
+    results = engine.validate([_every_row(), *map(_expectation, rules)])
     found = {}
     for result in results:
         rule = result.expectation_config.meta["rule"]["id"]
         found[rule] = _read(rule, result, engine)
+    every = found.pop(_ROWS)
+    if every.status == "counted":
+        engine.rows = every.checked
     for each in rules:
         if each.rule.id not in found:
             lost = Count(rule=each.rule.id, status="error", reason="no result came back")
             found[each.rule.id] = lost
     return found
+
+
+def _every_row() -> Any:
+    """Counts the rows in the scan that is made anyway."""
+    how = Counting("rows", ALL, ALL)
+    return EXPECTATIONS["rows"](
+        counting=json.dumps(how.dump()), mostly=0.0, meta={"rule": {"id": _ROWS}}
+    )
 
 
 def _expectation(compiled: Compiled) -> Any:

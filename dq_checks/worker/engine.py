@@ -25,13 +25,15 @@ class AuditEngine(SqlAlchemyExecutionEngine):
 
     Each query has a savepoint of its own, so that one that fails leaves the transaction, and
     with it the snapshot, usable.  ``errors`` keeps what failed, for we tell causes apart and the
-    stock results keep only texts.  After a lost connection nothing more is sent.
+    stock results keep only texts.  After a lost
+    connection nothing more is sent.  ``rows`` is the table's number of rows once it is known.
     """
 
     def __init__(self, connection: sa.Connection, suite: Suite, table: Table) -> None:
         self.connection = connection
         self.suite = suite
         self.table = table
+        self.rows: int | None = None
         self.errors: list[Exception] = []
         super().__init__(engine=connection.engine, create_temp_table=False)
 

@@ -85,6 +85,8 @@ def refused_login(error: SQLAlchemyError) -> tuple[str, str]:
         reason = "the database does not answer"
     elif any(each in text for each in _NOBODY):
         reason = "nobody answers at the database's address"
+    elif "ssl negotiation" in text or "invalid response" in text:
+        reason = "what answers at the database's address is no database"
     else:
         reason = "no connection to the database"
     return reason, "Look at database.url of the target; `crmops doctor` tries it."

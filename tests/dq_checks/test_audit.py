@@ -53,9 +53,7 @@ PLANTED = [
 ]
 
 
-def test_every_planted_defect_is_found_and_nothing_else(
-    auditor: Auditor, seeded: Database
-) -> None:
+def test_every_planted_defect_is_found_and_nothing_else(auditor: Auditor, seeded: Database) -> None:
     shipped = find_suites().values()
     runs = auditor.runs(seeded.auditor, *shipped, worklist="all", worklist_rows=100_000)
     listed = {name: keys for run in runs for name, keys in auditor.listed(run).items()}

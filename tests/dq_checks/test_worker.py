@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -72,9 +73,7 @@ def test_a_killed_worker_is_an_error_and_the_next_suite_gets_a_new_one(
     assert stored == runs[1]
 
 
-def test_a_lost_connection_is_an_error_for_every_rule_that_needed_it(
-    auditor: Auditor, database: Database
-) -> None:
+def test_a_lost_connection_is_an_error(auditor: Auditor, database: Database) -> None:
     database.do(*PEOPLE)
     thread = _when_asleep(
         database, lambda pid: database.do(f"select pg_terminate_backend({pid})", role="postgres")
@@ -82,11 +81,11 @@ def test_a_lost_connection_is_an_error_for_every_rule_that_needed_it(
     run = auditor.run(database.auditor, suite(NAME, SLOW, ODD))
     thread.join()
     assert run.verdict is Verdict.ERROR
-    assert "people.slow: the database server was shut down" in run.reason or (
-        "people.slow: the connection to the database was lost" in run.reason
+    assert run.reason in (
+        "the database server was shut down",
+        "the connection to the database was lost",
     )
-    score = run.measure("score")
-    assert score is None or score.observed <= 1
+    assert run.measures == () and run.evidence == (), "nothing is half recorded"
     assert auditor.run(database.auditor, suite(NAME)).verdict is Verdict.PASS
 
 
@@ -103,14 +102,20 @@ def test_a_statement_that_takes_too_long_is_ended_and_named(
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("postgresql://u:planted-pw@127.0.0.1:1/crm", "nobody answers at the database's address"),
+        (
+            "postgresql://u:planted-pw@127.0.0.1:PORT/crm",
+            "nobody answers at the database's address",
+        ),
         ("postgresql://u@no-such-host.invalid/crm", "nobody answers at the database's address"),
         ("no address", "the database's address cannot be read"),
         ("oracle://u:planted-pw@127.0.0.1/crm", "audits do not read oracle databases"),
     ],
 )
 def test_a_database_that_cannot_be_reached(auditor: Auditor, url: str, reason: str) -> None:
-    run = auditor.run(url, suite(NAME))
+    with socket.socket() as silent:  # bound and not listening: nobody else can answer there
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        run = auditor.run(url.replace("PORT", str(port)), suite(NAME))
     assert (run.verdict, run.reason) == (Verdict.ERROR, reason)
     assert run.findings[0].detail
     assert "planted-pw" not in run.model_dump_json()

@@ -107,13 +107,13 @@ def init(
 
 
 def example_text() -> str:
-    """The example configuration: beside the package in a checkout, inside it in a wheel."""
-    inside = files("crmops").joinpath(EXAMPLE)
-    beside = Path(__file__).resolve().parent.parent / EXAMPLE
-    for place in (inside, beside):
-        if place.is_file():
-            return place.read_text(encoding="utf-8")
-    raise CannotRun(f"{EXAMPLE} is not part of this installation", hint="Install crmops again.")
+    """The example configuration, which the package carries."""
+    try:
+        return files("crmops").joinpath(EXAMPLE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CannotRun(
+            f"{EXAMPLE} is not part of this installation", hint="Install crmops again."
+        ) from None
 
 
 def adapted(text: str, *, url: str, connector: str, name: str) -> str:

@@ -104,9 +104,9 @@ def _options(target: Target) -> dict[str, Any]:
     }
 
 
-def _trust(target: Target) -> ssl.SSLContext | bool:
+def _trust(target: Target) -> ssl.SSLContext:
     if not target.ca_file:
-        return True
+        return _usual_trust()
     try:
         return ssl.create_default_context(cafile=target.ca_file)
     except OSError as error:
@@ -115,6 +115,12 @@ def _trust(target: Target) -> ssl.SSLContext | bool:
             f"{error.strerror or error}",
             hint="Give the path of a PEM file with the authority's certificates.",
         ) from error
+
+
+@functools.cache
+def _usual_trust() -> ssl.SSLContext:
+    """One for the whole process: reading the authorities costs more than a walk's calls do."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def converse(talk: Talk[T], http: httpx.Client) -> T:

@@ -69,6 +69,6 @@ class Secret:
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
         return {
             "type": "string",
-            "pattern": "^(env|file):.+",
-            "description": "a reference: env:NAME or file:PATH; never the secret itself",
+            "pattern": "^(env|file|postgres(ql)?|sqlite|mysql|mariadb|mssql|oracle)([+]\\w+)?:.+",
+            "description": "env:NAME or file:PATH; never the secret itself",
         }

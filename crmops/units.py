@@ -24,7 +24,11 @@ def parse_duration(value: object) -> object:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-Seconds = Annotated[float, BeforeValidator(parse_duration), Field(ge=0)]
+_Written = float | Annotated[str, Field(pattern=f"^{_DURATION.pattern}$")]
+
+Seconds = Annotated[
+    float, BeforeValidator(parse_duration, json_schema_input_type=_Written), Field(ge=0)
+]
 """A duration in seconds; in a file also written as 30s, 10m, 26h, 92d."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -272,7 +273,14 @@ def test_the_example_obeys_the_schema() -> None:
     references = set(re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema)))
     assert references <= set(schema["$defs"])
     values = YAML(typ="safe", pure=True).load(EXAMPLE.read_text())
-    assert set(values) <= set(schema["properties"])
+    judge = jsonschema.Draft202012Validator(schema)
+    judge.check_schema(schema)
+    plain_values = json.loads(json.dumps(values, default=str))
+    assert not [f"{each.json_path} {each.message}" for each in judge.iter_errors(plain_values)]
+    plain_values["targets"]["refcrm"]["timeout"] = "soon"
+    plain_values["targets"]["refcrm"]["password"] = "tr0ub4dor"
+    wrong = {each.json_path for each in judge.iter_errors(plain_values)}
+    assert wrong == {"$.targets.refcrm.timeout", "$.targets.refcrm.password"}
 
 
 def test_defaults_alone_are_a_configuration(tmp_path: Path) -> None:

@@ -83,14 +83,18 @@ class Cluster:
 
 
 def start(directory: Path) -> Cluster:
-    """Start the cluster below directory, made when missing; an orphan of a killed run is replaced.
+    """Start the cluster below directory, made when missing.
 
-    Raises RefcrmError when the directory cannot be used or PostgreSQL does not come up.
+    Raises RefcrmError when the directory cannot be used, PostgreSQL runs there already or does
+    not come up.
     """
     user = osuser.substitute()
     directory = prepare(directory)
     bin_dir = _binaries(directory, user)
-    stop(directory)
+    if _running_pid(directory / "pgdata") is not None:
+        raise RefcrmError(
+            f"PostgreSQL is running in {directory} already", hint="Stop it first: cluster stop."
+        )
     if not (directory / "pgdata" / "PG_VERSION").exists():
         _initialise(directory, bin_dir, user)
     socket_dir = _socket_dir(directory, user)
@@ -187,11 +191,16 @@ def _initialise(directory: Path, bin_dir: Path, user: OsUser | None) -> None:
     # else pg_trgm finds nothing in Chinese names.
     locale = ("--no-locale", "--lc-ctype=C.UTF-8")
     options = ("-U", "postgres", "-E", "UTF8", *locale, "--auth=trust", "--data-checksums")
-    made = _run(bin_dir, user, "initdb", "-D", draft, *options)
+    try:
+        made = _run(bin_dir, user, "initdb", "-D", draft, *options)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     if made.returncode != 0:
         shutil.rmtree(draft, ignore_errors=True)
+        words = made.stderr.strip().splitlines() or ["it gave no reason"]
         raise RefcrmError(
-            f"initdb failed: {made.stderr.strip().splitlines()[-1:] or ['no message']}",
+            f"initdb failed: {words[-1]}",
             hint="Check free disk space and the rights of the directory.",
         )
     with (draft / "postgresql.conf").open("a", encoding="utf-8") as settings:
@@ -245,6 +254,8 @@ def _run(
             stdout=out,
             stderr=err,
             check=False,
+            # Ctrl-C at a terminal is for us alone: we stop PostgreSQL in our own order.
+            start_new_session=True,
             **osuser.popen_options(user),
         )
         out.seek(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.resources import files
 
 import asyncpg
@@ -12,12 +13,31 @@ def _script(name: str) -> str:
 
 
 async def apply(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Make tables, indexes and the audit role where they are missing; harmless when present."""
+    """Make tables, indexes and the audit role where they are missing.
+
+    A database that has them already is only read: a restored copy must stay what it is.
+    """
+    scripts = [_script(name) for name in ("schema.sql", "indexes.sql", "grants.sql")]
+    digest = hashlib.sha256("".join(scripts).encode()).hexdigest()
+    if await _applied(connection) == digest:
+        return
     # Two servers starting on one new database would race in "create if not exists".
     async with connection.transaction():
         await connection.execute("select pg_advisory_xact_lock(7213001)")
-        for name in ("schema.sql", "indexes.sql", "grants.sql"):
-            await connection.execute(_script(name))
+        for script in scripts:
+            await connection.execute(script)
+        await connection.execute(
+            "insert into settings (key, value) values ('schema', $1) "
+            "on conflict (key) do update set value = excluded.value",
+            digest,
+        )
+
+
+async def _applied(connection: asyncpg.Connection[asyncpg.Record]) -> str | None:
+    if await connection.fetchval("select to_regclass('public.settings')") is None:
+        return None
+    value: str | None = await connection.fetchval("select value from settings where key = 'schema'")
+    return value
 
 
 async def drop_indexes(connection: asyncpg.Connection[asyncpg.Record]) -> None:

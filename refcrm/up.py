@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,29 +53,39 @@ def up(
     directory = cluster.prepare(directory)
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)
-    running = None
+    signal.signal(signal.SIGTERM, _interrupt)
+    with _only_one(directory), _postgresql(directory) as running:
+        url = running.url()
+        _ensure_seeded(url, plan, _password(directory / "password"), progress)
+        asyncio.run(_write_users(url, directory / "users.csv"))
+
+        def ready(where: Announcement) -> None:
+            facts = _facts(where, running)
+            if ready_file is not None:
+                write_atomically(ready_file, json.dumps(facts, indent=2))
+            announce(facts)
+
+        serve(replace(settings, database_url=url), announce=ready, watch=_watch(running))
+    if ready_file is not None:
+        # After giving up root the file may be out of reach: the next start removes it.
+        with contextlib.suppress(OSError):
+            ready_file.unlink(missing_ok=True)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Until the server handles signals itself, SIGTERM ends the start as Ctrl-C does."""
+    del number, frame
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _postgresql(directory: Path) -> Iterator[cluster.Cluster]:
+    # Whoever holds the lock owns what runs here: a left-over of a killed run is stopped first.
+    cluster.stop(directory)
     try:
-        with _only_one(directory):
-            running = cluster.start(directory)
-            url = running.url()
-            password = _password(directory / "password")
-            asyncio.run(_ensure_seeded(url, plan, password, progress))
-            asyncio.run(_write_users(url, directory / "users.csv"))
-
-            def ready(where: Announcement) -> None:
-                facts = _facts(where, running)
-                if ready_file is not None:
-                    write_atomically(ready_file, json.dumps(facts, indent=2))
-                announce(facts)
-
-            serve(replace(settings, database_url=url), announce=ready, watch=_watch(running))
+        yield cluster.start(directory)
     finally:
-        if running is not None:
-            cluster.stop(running.directory)
-        if ready_file is not None:
-            # After giving up root the file may be out of reach: the next start removes it.
-            with contextlib.suppress(OSError):
-                ready_file.unlink(missing_ok=True)
+        cluster.stop(directory)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -111,26 +122,27 @@ def _password(path: Path) -> str:
         return password
 
 
-async def _ensure_seeded(
-    url: str, plan: SeedPlan, password: str, progress: Progress | None
-) -> None:
+def _ensure_seeded(url: str, plan: SeedPlan, password: str, progress: Progress | None) -> None:
+    if asyncio.run(_has_users(url)):
+        return
+    seed(
+        url,
+        contacts=plan.contacts,
+        users=plan.users,
+        seed=plan.seed,
+        defects=plan.defects,
+        password=password,
+        progress=progress,
+    )
+
+
+async def _has_users(url: str) -> bool:
     connection = await asyncpg.connect(url)
     try:
         await schema.apply(connection)
-        empty = not await connection.fetchval("select exists (select 1 from users)")
+        return bool(await connection.fetchval("select exists (select 1 from users)"))
     finally:
         await connection.close()
-    if empty:
-        await asyncio.to_thread(
-            seed,
-            url,
-            contacts=plan.contacts,
-            users=plan.users,
-            seed=plan.seed,
-            defects=plan.defects,
-            password=password,
-            progress=progress,
-        )
 
 
 async def _write_users(url: str, path: Path) -> None:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,3 +145,22 @@ def test_any_traceparent_is_read_or_ignored(header: bytes) -> None:
     if context is not None:
         assert context.is_valid
         assert b"%032x-%016x" % (context.trace_id, context.span_id) in header
+
+
+def test_cut_connections_are_replaced(
+    admin: httpx.Client, refcrm_server: RefcrmServer, serve: Serve
+) -> None:
+    with serve() as url:
+        assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+        with psycopg.connect(refcrm_server.ready["admin_database_url"], autocommit=True) as sql:
+            sql.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where application_name = 'refcrm'"
+            )
+        # Both servers lost all their connections. A request that meets a dead one may fail,
+        # with a status that says so, and the next one works.
+        for server in (url, refcrm_server.url):
+            codes = [httpx.get(f"{server}/healthz", trust_env=False).status_code for _ in range(25)]
+            assert set(codes) <= {200, 503}
+            assert codes[-1] == 200
+    assert admin.get("/deals?limit=1").status_code == 200

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,10 @@ def place() -> Iterator[Path]:
 class Up:
     """``python -m refcrm up`` as a child."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, amounts: Sequence[str] = SMALL) -> None:
         self.ready = place / "ready.json"
         self.ready.unlink(missing_ok=True)  # a server that gave up root cannot remove it
-        command = [sys.executable, "-m", "refcrm", "up", "--dir", str(place / "crm"), *SMALL]
+        command = [sys.executable, "-m", "refcrm", "up", "--dir", str(place / "crm"), *amounts]
         command += ["--ready-file", str(self.ready)]
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -132,6 +132,41 @@ def test_a_life_with_kills_and_restarts(place: Path) -> None:
             "hint: Start it again; its log says what happened.",
         ]
     assert gone_within(last["postgres_pid"], 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_seeding(place: Path, number: signal.Signals) -> None:
+    started = Up(place, ["--contacts", "200000"])
+    assert started.process.stderr is not None
+    assert "of" in started.process.stderr.readline()
+    pid = int((place / "crm" / "pgdata" / "postmaster.pid").read_text().splitlines()[0])
+    started.process.send_signal(number)
+    _, errors = started.process.communicate(timeout=60)
+    assert started.process.returncode == 130
+    assert errors.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in errors
+    assert gone_within(pid, 5)
+    assert not started.ready.exists()
+
+
+def test_the_cluster_alone(place: Path) -> None:
+    command = [sys.executable, "-m", "refcrm", "cluster"]
+    directory = ["--dir", str(place / "crm")]
+    begun = subprocess.run([*command, "start", *directory], capture_output=True, check=True)
+    pid = json.loads(begun.stdout)["postgres_pid"]
+    assert alive(pid)
+    code, lines = refused("cluster", "start", *directory)
+    assert (code, lines) == (
+        4,
+        [
+            f"error: PostgreSQL is running in {place / 'crm'} already",
+            "hint: Stop it first: cluster stop.",
+        ],
+    )
+    for expected in (True, False):
+        ended = subprocess.run([*command, "stop", *directory], capture_output=True, check=True)
+        assert json.loads(ended.stdout) == {"stopped": expected}
+    assert not alive(pid)
 
 
 def check_ready_file(path: Path, ready: dict[str, Any]) -> None:

@@ -91,6 +91,7 @@ UNAVAILABLE = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a connection cut in the middle of an answer raises
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.LockNotAvailableError,

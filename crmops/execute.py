@@ -54,9 +54,7 @@ class Execution:
         """A sign of life, with the measures so far for the exporter."""
         self._history.beat(self.run.id, measures)
 
-    def measure(
-        self, name: str, value: float | None, unit: Unit, observed: int
-    ) -> None:
+    def measure(self, name: str, value: float | None, unit: Unit, observed: int) -> None:
         """Add one number."""
         self.measures(Measure(name=name, value=value, unit=unit, observed=observed))
 
@@ -108,9 +106,7 @@ def executing(
         "python": platform.python_version(),
         **(tool_versions or {}),
     }
-    run = new_run(
-        kind, target, subject, config_digest=config_digest, tool_versions=versions
-    )
+    run = new_run(kind, target, subject, config_digest=config_digest, tool_versions=versions)
     execution = Execution(history, history.begin(run))
     began = time.monotonic()
     try:

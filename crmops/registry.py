@@ -33,9 +33,7 @@ def discover(package: str, attribute: str, group: str = "") -> dict[str, Any]:
         try:
             _add(found, origin, entry.value, entry.load())
         except ImportError as error:
-            raise RegistryError(
-                f"plug-in {entry.value} cannot be imported: {error}"
-            ) from error
+            raise RegistryError(f"plug-in {entry.value} cannot be imported: {error}") from error
     return found
 
 

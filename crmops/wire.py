@@ -84,8 +84,6 @@ def json_call(
 ) -> Call:
     """A call with a JSON body (none if ``payload`` is None)."""
     body = None if payload is None else json.dumps(payload, ensure_ascii=False).encode()
-    safe = (
-        method in ("GET", "HEAD", "PUT", "DELETE") if idempotent is None else idempotent
-    )
+    safe = method in ("GET", "HEAD", "PUT", "DELETE") if idempotent is None else idempotent
     headers = JSON_HEADERS if body is not None else {}
     return Call(method, path, name, headers, body, safe)

@@ -61,12 +61,22 @@ def rules(out: OutFile = None) -> None:
 @app.command("config")
 def config(
     url: Annotated[str, typer.Option(help="Where crmops serve answers.")],
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="The receiver's token, where Alertmanager reads it."),
+    ] = None,
     out: OutFile = None,
 ) -> None:
     """Alertmanager's configuration: every alert goes to crmops."""
     from alerts.stack import alertmanager_config
 
-    _write(alertmanager_config(_settings(), url), out)
+    settings = _settings()
+    if settings.receiver_token is not None and token_file is None:
+        raise UsageError(
+            "the receiver wants a token, and Alertmanager would not have it",
+            hint="Put the token into a file that Alertmanager may read, and name it: --token-file.",
+        )
+    _write(alertmanager_config(settings, _web_address(url), token_file), out)
 
 
 @app.command("prometheus")
@@ -80,7 +90,8 @@ def prometheus(
     """Prometheus' configuration: scrape crmops, load the rules, notify Alertmanager."""
     from alerts.stack import prometheus_config
 
-    _write(prometheus_config(url, rules_file, alertmanager, interval), out)
+    addresses = (_web_address(url), rules_file.absolute(), _web_address(alertmanager))
+    _write(prometheus_config(*addresses, interval), out)
 
 
 @app.command("runbook")
@@ -106,13 +117,14 @@ def test(as_json: JsonFlag = False) -> None:
 
     done = test_alerts()
     rows = [
-        (each.alert, verdict_text("pass" if each.passed else "fail"), each.output) for each in done
+        (each.alert, verdict_text("pass" if each.passed else "fail"), each.complaint)
+        for each in done
     ]
     payload = {"tests": [{"alert": t.alert, "passed": t.passed, "output": t.output} for t in done]}
     emit(
         payload,
         as_json=as_json,
-        table=lambda: table("promtool", ("alert", "test", "output"), rows),
+        table=lambda: table("promtool", ("alert", "test", "complaint"), rows),
     )
     exit_with("pass" if all(each.passed for each in done) else "fail")
 
@@ -138,6 +150,17 @@ def rehearse(target: TargetOption = "", as_json: JsonFlag = False) -> None:
 def _ran(run: Run) -> object:
     rows = [(m.name, human_value(m.value, m.unit)) for m in run.measures]
     return table(f"rehearsal: {run.verdict}, {run.reason}", ("measure", "value"), rows)
+
+
+def _web_address(text: str) -> str:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise UsageError(
+            f"{text!r} is not a web address", hint="Write it like http://127.0.0.1:9464."
+        )
+    return text
 
 
 def _write(text: str, out: Path | None) -> None:

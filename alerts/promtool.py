@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alerts.catalogue import Alert, load_alerts, render_rules
 from alerts.settings import Settings
-from crmops.binaries import find_binary
+from crmops.binaries import need_binary
 from crmops.errors import CannotRun
 
 LONGEST = 120
@@ -23,16 +23,15 @@ class Tested:
     passed: bool
     output: str
 
+    @property
+    def complaint(self) -> str:
+        """What it found wrong; nothing if the test passed."""
+        return "" if self.passed else self.output
+
 
 def promtool() -> Path:
     """Where promtool is.  Raises CannotRun with the way to get it."""
-    found = find_binary("promtool")
-    if found is None:
-        raise CannotRun(
-            "promtool is not installed",
-            hint="make setup brings it; on Debian: apt-get install prometheus.",
-        )
-    return found
+    return need_binary("promtool")
 
 
 def test_alerts() -> list[Tested]:

@@ -1,7 +1,8 @@
 """Alertmanager's webhook: every change of an alert becomes a Run.
 
-Fired and resolved are two Runs, ``fail`` and ``pass``: the newest one is the alert's state.  Their
-ids are made of what happened, so a notification that comes twice is stored once.  A plain ASGI
+Fired and resolved are two Runs, ``fail`` and ``pass``: the newest one is the alert's state.  An
+alert of severity ``none`` is the other way round: it fires as long as alerting works.  Their ids
+are made of what happened, so a notification that comes twice is stored once.  A plain ASGI
 function: nothing here needs a framework.
 """
 
@@ -11,8 +12,10 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+import re
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio.to_thread
@@ -28,6 +31,8 @@ from crmops.record import Finding, Kind, Measure, Run, Unit, Verdict, ulid, utc_
 log = logging.getLogger("crmops.alerts")
 
 LARGEST_BODY = 1 << 20
+LONGEST_TEXT = 2000
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -51,11 +56,20 @@ class _Notification(BaseModel):
     alerts: tuple[_Alert, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """Where notifications end: the history, and the targets that an alert may be about."""
+
+    history: History
+    default: str
+    targets: Collection[str]
+
+
 def create_app(config: Config, history: History) -> Callable[..., Awaitable[None]]:
     """The receiver as an ASGI application for ``POST /api/v1/alerts``."""
     settings = config.parse("alerts", Settings)
     token = settings.receiver_token.reveal() if settings.receiver_token else ""
-    default = config.default_target
+    desk = _Desk(history, config.default_target, frozenset(config.targets))
 
     async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
@@ -63,7 +77,7 @@ def create_app(config: Config, history: History) -> Callable[..., Awaitable[None
         elif token and not _authorised(scope, token):
             await _answer(send, 401, {"error": "the bearer token is missing or wrong"})
         else:
-            status, answer = await _accept(await _body(receive), history, default)
+            status, answer = await _accept(await _body(receive), desk)
             await _answer(send, status, answer)
 
     return application
@@ -85,7 +99,7 @@ async def _body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-async def _accept(body: bytes, history: History, default: str) -> tuple[int, dict[str, Any]]:
+async def _accept(body: bytes, desk: _Desk) -> tuple[int, dict[str, Any]]:
     if len(body) > LARGEST_BODY:
         return 413, {"error": f"a notification has at most {LARGEST_BODY} bytes"}
     try:
@@ -95,51 +109,66 @@ async def _accept(body: bytes, history: History, default: str) -> tuple[int, dic
         where = ".".join(str(each) for each in first["loc"])
         return 400, {"error": f"no notification of Alertmanager: {where or 'body'}: {first['msg']}"}
     try:
-        stored = await anyio.to_thread.run_sync(_store, notification, history, default)
+        stored = await anyio.to_thread.run_sync(_store, notification, desk)
     except HistoryError as error:
         log.warning("an alert could not be stored: %s", error)
-        return 503, {"error": str(error)}  # Alertmanager tries again after a 5xx
+        return 503, {"error": "the history cannot be written now"}  # so it is sent again
     return 200, {"stored": stored}
 
 
-def _store(notification: _Notification, history: History, default: str) -> int:
+def _store(notification: _Notification, desk: _Desk) -> int:
     stored = 0
     for alert in notification.alerts:
-        run = alert_run(alert, default, utc_now())
-        if history.get(run.id) is None:
-            history.record(run)
+        run = alert_run(alert, desk, utc_now())
+        if desk.history.get(run.id) is None:
+            desk.history.record(run)
             stored += 1
     return stored
 
 
-def alert_run(alert: _Alert, default_target: str, received: datetime) -> Run:
-    """The Run of one change.  ``ended`` is when we heard of it."""
+def alert_run(alert: _Alert, desk: _Desk, received: datetime) -> Run:
+    """The Run of one change.  ``ended`` is when we heard of it.
+
+    Targets that are not configured and odd names would make metrics without end, so they are
+    told apart only in the finding.
+    """
     firing = alert.status == "firing"
-    labels = ",".join(f"{key}={alert.labels[key]}" for key in sorted(alert.labels))
-    happened = f"{alert.status} {alert.starts_at.isoformat()} {labels}"
-    moment = alert.starts_at if firing or alert.ends_at is None else alert.ends_at
-    digest = hashlib.sha256(happened.encode()).digest()
-    name = alert.labels.get("alertname", "unnamed")
-    summary = alert.annotations.get("summary", name)
+    bad = firing is not (alert.labels.get("severity") == "none")
+    named = alert.labels.get("alertname", "")
+    name = named if _NAME.fullmatch(named) else "unnamed"
+    target = alert.labels.get("target", "")
+    summary = alert.annotations.get("summary", name)[:LONGEST_TEXT]
+    labels = _labels(alert)[:LONGEST_TEXT]
     lasted = (received - alert.starts_at).total_seconds()
     return Run(
-        id=ulid(moment.timestamp(), digest[:10]),
+        id=_id(alert),
         kind=Kind.ALERT,
-        target=alert.labels.get("target", default_target),
+        target=target if target in desk.targets else desk.default,
         subject=name,
         begun=min(alert.starts_at, received),
         ended=received.astimezone(UTC),
-        verdict=Verdict.FAIL if firing else Verdict.PASS,
+        verdict=Verdict.FAIL if bad else Verdict.PASS,
         reason=f"{'firing' if firing else 'resolved'}: {summary}",
         measures=(
             Measure(name="firing", value=float(firing), unit=Unit.COUNT, observed=1),
             Measure(name="lasted", value=max(lasted, 0.0), unit=Unit.SECONDS, observed=1),
         ),
-        findings=(
-            Finding(title=summary, detail=labels, severity="critical" if firing else "info"),
-        ),
+        findings=(Finding(title=summary, detail=labels, severity="critical" if bad else "info"),),
         tool_versions={"crmops": __version__},
     )
+
+
+def _id(alert: _Alert) -> str:
+    """Of what happened and when, so that the same notification has the same id every time."""
+    moment = alert.starts_at
+    if alert.status == "resolved":  # both begin at the same time; the end must be the newer
+        moment = max(alert.ends_at or moment, moment + timedelta(milliseconds=1))
+    happened = f"{alert.status} {alert.starts_at.isoformat()} {_labels(alert)}"
+    return ulid(moment.timestamp(), hashlib.sha256(happened.encode()).digest()[:10])
+
+
+def _labels(alert: _Alert) -> str:
+    return ",".join(f"{key}={alert.labels[key]}" for key in sorted(alert.labels))
 
 
 async def _answer(send: Send, status: int, payload: dict[str, Any]) -> None:

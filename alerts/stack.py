@@ -16,7 +16,11 @@ RECEIVER_PATH = "/api/v1/alerts"
 
 
 def alertmanager_config(settings: Settings, url: str, token_file: Path | None = None) -> str:
-    """Alertmanager's configuration: everything goes to crmops at ``url``, pages silence tickets."""
+    """Alertmanager's configuration: everything goes to crmops at ``url``.
+
+    ``token_file`` holds what ``alerts.receiver_token`` refers to.  When crmops itself is gone,
+    that is told once, and not once more by everything that it no longer measures.
+    """
     webhook: dict[str, Any] = {"url": url.rstrip("/") + RECEIVER_PATH, "send_resolved": True}
     if token_file is not None:
         webhook["http_config"] = {
@@ -43,7 +47,10 @@ def alertmanager_config(settings: Settings, url: str, token_file: Path | None = 
 
 
 def prometheus_config(url: str, rules: Path, alertmanager: str, interval: float = 15.0) -> str:
-    """Prometheus' configuration: scrape crmops at ``url``, load the rules, notify Alertmanager."""
+    """Prometheus' configuration: scrape crmops at ``url``, load the rules, notify Alertmanager.
+
+    ``interval`` in seconds is the time between two scrapes and between two looks at the rules.
+    """
     every = prometheus_duration(interval)
     return _dump(
         {

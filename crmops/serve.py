@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,8 @@ import typer
 from crmops.cli_support import context, note
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 ROUTES: tuple[tuple[str, str], ...] = (
     ("/metrics", "exporter.app"),
@@ -25,7 +28,7 @@ ROUTES: tuple[tuple[str, str], ...] = (
 def compose(mounted: list[tuple[str, App]]) -> App:
     """One application that sends each request to the first whose prefix fits."""
 
-    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
@@ -38,7 +41,7 @@ def compose(mounted: list[tuple[str, App]]) -> App:
     return application
 
 
-async def _lifespan(receive: Any, send: Any) -> None:  # noqa: ANN401
+async def _lifespan(receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
@@ -57,7 +60,8 @@ def serve(
     scheduler: Annotated[bool, typer.Option(help="Also walk the probes and the schedule.")] = True,
 ) -> None:
     """Scheduler, exporter, alert receiver and console in one process, until Ctrl-C."""
-    from crmops.web import serve_app
+    from crmops.schedule import Scheduler
+    from crmops.web import Serving, serve_app
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     ctx = context()
@@ -67,25 +71,25 @@ def serve(
         (prefix, importlib.import_module(module).create_app(config, history))
         for prefix, module in ROUTES
     ]
-    workers: list[Any] = []
-    if scheduler:
-        workers.append(importlib.import_module("probes.scheduler").Scheduler(config, history))
-
-    def started(url: str) -> None:
-        note(f"crmops serves {config.path} at {url} (Ctrl-C stops it)")
-        for each in workers:
-            each.start()
-
-    def stopped() -> None:
-        for each in workers:
-            each.stop()
-
-    serve_app(
-        compose(mounted),
+    schedule = Scheduler(config, history, _ourselves(ctx.overrides))
+    workers: list[Any] = [importlib.import_module("probes.scheduler").Scheduler(config, history)]
+    workers.append(schedule)
+    ctx.warn()
+    if host not in LOOPBACK:
+        note(f"warning: whoever reaches {host} can read the history and report alerts", always=True)
+    serving = Serving(
         host=host,
         port=port,
         owned=[config.state_dir],
         ready_file=ready_file,
-        before=started,
-        after=stopped,
+        inherit=scheduler and bool(schedule.settings.entries),
+        workers=workers if scheduler else (),
+        started=lambda url: note(f"crmops serves {config.path} at {url} (Ctrl-C stops it)"),
     )
+    serve_app(compose(mounted), serving)
+
+
+def _ourselves(overrides: Mapping[str, str]) -> list[str]:
+    """The command that starts crmops as we were started."""
+    flags = [part for name, value in overrides.items() for part in ("--set", f"{name}={value}")]
+    return [sys.executable, "-m", "crmops", *flags]

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from crmops.errors import CannotRun
 
 BACKLOG = 512
+GRACE = 3
+"""Seconds that open connections are given at the end."""
+
+_BIND_HINTS = {
+    errno.EADDRINUSE: "Another program has the port: choose one with --port; 0 is any free one.",
+    errno.EACCES: "Ports below 1024 are for root: choose a higher one with --port.",
+}
+
+
+class Worker(Protocol):
+    """Something that works beside the server, in threads or processes of its own."""
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+
+    def stop(self) -> None:
+        """End, within a few seconds."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -26,8 +47,8 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise CannotRun(
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            hint="Another program has the port: choose one with --port, or 0 for any free one.",
+            f"cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}",
+            hint=_BIND_HINTS.get(error.errno or 0, "Choose another address with --host."),
         ) from error
     return listener
 
@@ -45,45 +66,73 @@ def write_ready(path: Path, **facts: object) -> None:
     partial.rename(path)
 
 
-def serve_app(  # noqa: PLR0913 - each is a separate decision of the caller
-    application: Any,  # noqa: ANN401 - any ASGI application
-    *,
-    host: str,
-    port: int,
-    owned: Sequence[Path] = (),
-    ready_file: Path | None = None,
-    before: Callable[[str], None] | None = None,
-    after: Callable[[], None] | None = None,
-) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How an application is served.
 
-    ``owned`` are our own directories, handed to the unprivileged user when started as root;
-    ``before`` is called with the address when privileges are dropped, ``after`` at the end.
+    ``owned`` are our own directories, handed to the unprivileged user when started as root, and
+    ``inherit`` lets children read what we may read.  ``workers`` are started once privileges are
+    dropped and stopped at the end, all at the same time; ``started`` is told the address.  The
+    ready file is gone before and after.
     """
+
+    host: str
+    port: int
+    owned: Sequence[Path] = ()
+    ready_file: Path | None = None
+    inherit: bool = False
+    workers: Sequence[Worker] = ()
+    started: Callable[[str], None] = lambda url: None
+
+
+def serve_app(application: Any, how: Serving) -> None:
+    """Serve until SIGTERM or Ctrl-C, which is an end in order.  Raises CannotRun."""
     import uvicorn
 
     from crmops.privileges import drop_privileges
 
-    listener = bind(host, port)
+    _forget(how.ready_file)
+    listener = bind(how.host, how.port)
     config = uvicorn.Config(
-        application, log_level="warning", access_log=False, timeout_graceful_shutdown=5
+        application,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        timeout_graceful_shutdown=GRACE,
     )
     config.load()
-    drop_privileges(owned)
-    if before is not None:
-        before(address(listener))
-    if ready_file is not None:
-        write_ready(ready_file, url=address(listener))
     try:
+        drop_privileges(how.owned, inherit=how.inherit)
+        for each in how.workers:
+            each.start()
+        how.started(address(listener))
+        if how.ready_file is not None:
+            write_ready(how.ready_file, url=address(listener))
         uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:  # uvicorn raises the signal again when it has stopped
+        pass
     finally:
-        listener.close()
         _ignore_second_signal()
-        if after is not None:
-            after()
+        listener.close()
+        _stop_all(how.workers)
+        _forget(how.ready_file)
+
+
+def _forget(ready_file: Path | None) -> None:
+    if ready_file is not None:
+        with contextlib.suppress(OSError):  # another user's directory; it says our pid
+            ready_file.unlink(missing_ok=True)
+
+
+def _stop_all(workers: Sequence[Worker]) -> None:
+    stopping = [threading.Thread(target=each.stop) for each in workers]
+    for each in stopping:
+        each.start()
+    for each in stopping:
+        each.join()
 
 
 def _ignore_second_signal() -> None:
-    """uvicorn raises the signal again once it has stopped; the tidying up must not be cut short."""
+    """The tidying up must not be cut short by an impatient second Ctrl-C."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)

@@ -23,6 +23,7 @@ class _Probe(BaseModel):
     journey: str
     target: str = ""
     limit: Seconds = 5.0
+    every: Seconds = 15.0
 
 
 class _Probes(BaseModel):
@@ -35,7 +36,7 @@ def build_collector(config: Config, history: History) -> Collector:
     """A collector that knows what the configuration expects.  Raises ConfigError."""
     default = config.default_target
     probes = [
-        ProbePlan(each.target or default, each.journey, each.limit)
+        ProbePlan(each.target or default, each.journey, each.limit, each.every)
         for each in config.parse("probes", _Probes).probes
     ]
     expected = [

@@ -54,19 +54,25 @@ CATALOGUE: tuple[Metric, ...] = (
         "crm_probe_duration_seconds",
         "histogram",
         ("target", "journey"),
-        "Seconds of a whole walk, login included.",
+        "Seconds of a walk, without the login that precedes it.",
     ),
     Metric(
         "crm_probe_step_duration_seconds",
         "histogram",
         ("target", "journey", "step"),
-        "Seconds spent in the calls of one step.",
+        "Seconds spent in the calls of one step; the steps of the login come first.",
     ),
     Metric(
         "crm_probe_limit_seconds",
         "gauge",
         ("target", "journey"),
         "The configured limit of a walk.",
+    ),
+    Metric(
+        "crm_probe_interval_seconds",
+        "gauge",
+        ("target", "journey"),
+        "The configured time from the begin of one walk to the next.",
     ),
     Metric(
         "crm_dq_score_ratio",

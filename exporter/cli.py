@@ -51,11 +51,10 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 9464,
 ) -> None:
     """Serve the metrics alone, without scheduler and console."""
-    from crmops.web import serve_app
-
+    from crmops.web import Serving, serve_app
     from exporter.app import create_app
 
     ctx = context()
     application = create_app(ctx.config, ctx.history)
     note(f"metrics of {ctx.config.path}")
-    serve_app(application, host=host, port=port, owned=[ctx.config.state_dir])
+    serve_app(application, Serving(host=host, port=port, owned=[ctx.config.state_dir]))

@@ -1,26 +1,32 @@
-"""The history as metric families, built afresh at each scrape."""
+"""The history as metrics, read afresh at each scrape."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-)
 from prometheus_client.metrics_core import Metric as Family
+from sqlalchemy.exc import SQLAlchemyError
 
 from crmops import __version__
 from crmops.errors import HistoryError
-from crmops.history import Histogram, History
+from crmops.history import History
 from crmops.record import Kind, Run, Verdict
-from exporter.catalogue import CATALOGUE, Metric
+from exporter.families import Samples
+from exporter.readings import GOOD_ONLY, LIVE_LOAD, READERS
 from exporter.settings import Expected
 
-Samples = dict[tuple[str, ...], float]
+log = logging.getLogger("crmops.exporter")
+
+MOST_SUBJECTS = 500
+"""Subjects of one kind that have series of their own; the rest are counted together."""
+
+REST = "other"
+LOOK_BACK = 50
+"""So many runs are looked through for the newest good one."""
+
+Subject = tuple[Kind, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class ProbePlan:
     target: str
     journey: str
     limit: float
+    every: float
 
 
 @dataclass(eq=False)
@@ -39,186 +46,95 @@ class Collector:
     history: History
     probes: Sequence[ProbePlan] = ()
     expected: Sequence[Expected] = ()
-    _values: dict[str, Samples] = field(default_factory=dict)
-    _shapes: dict[str, list[tuple[tuple[str, ...], Histogram]]] = field(default_factory=dict)
 
     def collect(self) -> Iterator[Family]:
-        """Every family that has something to say now."""
-        self._values, self._shapes = {}, {}
-        self._set("crm_exporter_info", (__version__,), 1)
+        """Every family that has something to say now.
+
+        A history that cannot be read is a metric, no failed scrape: the scrape must not look as
+        if the exporter were gone.
+        """
+        samples = Samples()
         try:
-            self._read()
-            self._set("crm_history_up", (), 1)
-        except HistoryError:
-            self._values = {"crm_exporter_info": {(__version__,): 1}, "crm_history_up": {(): 0}}
-            self._shapes = {}
-        for metric in CATALOGUE:
-            yield from self._family(metric)
+            self._read(samples)
+            up = 1
+        except (HistoryError, SQLAlchemyError, ValueError) as error:
+            log.warning("the history could not be read for a scrape: %s", type(error).__name__)
+            samples, up = Samples(), 0
+        samples.set("crm_exporter_info", (__version__,), 1)
+        samples.set("crm_history_up", (), up)
+        yield from samples.families()
 
-    # -- reading -------------------------------------------------------------------------------
-
-    def _read(self) -> None:
-        for probe in self.probes:
-            self._set("crm_probe_limit_seconds", (probe.target, probe.journey), probe.limit)
-            for result in Verdict:
-                self._set("crm_probe_runs_total", (probe.target, probe.journey, result), 0)
-        for wanted in self.expected:
-            key = (wanted.kind.value, wanted.target, wanted.subject)
-            self._set("crm_run_last_success_timestamp_seconds", key, 0)
-            self._set("crm_run_last_ended_timestamp_seconds", key, 0)
-        subjects = self._totals()
-        self._histograms()
-        self._open()
+    def _read(self, samples: Samples) -> None:
+        self._plans(samples)
+        subjects = self._totals(samples)
+        self._histograms(samples)
+        self._open(samples)
         for kind, target, subject in sorted(subjects):
-            self._newest(kind, target, subject)
+            run = self._newest(kind, target, subject)
+            if run is not None:
+                for name, labels, value in READERS[kind](run):
+                    samples.known(name, labels, value)
 
-    def _totals(self) -> set[tuple[Kind, str, str]]:
-        subjects = set()
-        for total in self.history.totals():
-            key = (total.kind.value, total.target, total.subject)
+    def _plans(self, samples: Samples) -> None:
+        """What is planned or expected exists from the start, as never done."""
+        for probe in self.probes:
+            labels = (probe.target, probe.journey)
+            samples.set("crm_probe_limit_seconds", labels, probe.limit)
+            samples.set("crm_probe_interval_seconds", labels, probe.every)
+            for result in Verdict:
+                samples.set("crm_probe_runs_total", (*labels, result), 0)
+        planned = [(Kind.PROBE, each.target, each.journey) for each in self.probes]
+        wanted = [(each.kind, each.target, each.subject) for each in self.expected]
+        for key in (*planned, *wanted):
+            samples.set("crm_run_last_success_timestamp_seconds", key, 0)
+            samples.set("crm_run_last_ended_timestamp_seconds", key, 0)
+
+    def _totals(self, samples: Samples) -> set[Subject]:
+        subjects: set[Subject] = set()
+        seen: dict[Kind, set[tuple[str, str]]] = {}
+        for total in self.history.totals():  # sorted, so whoever is in the rest stays there
+            own = seen.setdefault(total.kind, set())
+            what = (total.target, total.subject)
+            if what not in own and len(own) >= MOST_SUBJECTS:
+                what = (REST, REST)
+            else:
+                own.add(what)
+                subjects.add((total.kind, *what))
+            key = (total.kind, *what)
+            for verdict in Verdict:  # a counter that is born at 1 hides its first rise
+                samples.add("crm_runs_total", (*key, verdict), 0)
+            samples.add("crm_runs_total", (*key, total.verdict), total.runs)
             ended = total.last_ended.timestamp()
-            self._set("crm_runs_total", (*key, total.verdict), total.runs)
-            self._most("crm_run_last_ended_timestamp_seconds", key, ended)
+            samples.most("crm_run_last_ended_timestamp_seconds", key, ended)
             passed = ended if total.verdict is Verdict.PASS else 0
-            self._most("crm_run_last_success_timestamp_seconds", key, passed)
+            samples.most("crm_run_last_success_timestamp_seconds", key, passed)
             if total.kind is Kind.PROBE:
-                labels = (total.target, total.subject, total.verdict)
-                self._set("crm_probe_runs_total", labels, total.runs)
-            subjects.add((total.kind, total.target, total.subject))
-        return subjects
+                for verdict in Verdict:
+                    samples.add("crm_probe_runs_total", (*what, verdict), 0)
+                samples.add("crm_probe_runs_total", (*what, total.verdict), total.runs)
+        return {each for each in subjects if each[0] in READERS}
 
-    def _histograms(self) -> None:
+    def _histograms(self, samples: Samples) -> None:
+        whole = samples.shapes.setdefault("crm_probe_duration_seconds", {})
+        steps = samples.shapes.setdefault("crm_probe_step_duration_seconds", {})
         for each in self.history.histograms():
-            labels: tuple[str, ...] = (each.target, each.subject)
             if each.measure == "duration":
-                self._shapes.setdefault("crm_probe_duration_seconds", []).append((labels, each))
+                whole[each.target, each.subject] = each
             elif each.measure.startswith("step."):
-                step = (*labels, each.measure.removeprefix("step."))
-                self._shapes.setdefault("crm_probe_step_duration_seconds", []).append((step, each))
+                steps[each.target, each.subject, each.measure.removeprefix("step.")] = each
 
-    def _open(self) -> None:
+    def _open(self, samples: Samples) -> None:
         for live in self.history.live():
-            key = (live.run.kind.value, live.run.target)
-            count = self._values.get("crm_runs_open", {}).get(key, 0)
-            self._set("crm_runs_open", key, count + 1)
-            if live.run.kind is Kind.LOAD:
-                self._live_load(live.run, {m.name: m.value for m in live.measures})
+            run = live.run
+            samples.add("crm_runs_open", (run.kind, run.target), 1)
+            if run.kind is Kind.LOAD:
+                for measure in live.measures:
+                    if name := LIVE_LOAD.get(measure.name):
+                        samples.known(name, (run.target, run.subject), measure.value)
 
-    def _live_load(self, run: Run, found: Mapping[str, float | None]) -> None:
-        labels = (run.target, run.subject)
-        for measure, name in _LIVE_LOAD.items():
-            self._known(name, labels, found.get(measure))
-
-    def _newest(self, kind: Kind, target: str, subject: str) -> None:
-        reader = _READERS.get(kind)
-        if reader is None:
-            return
-        run = self.history.latest(kind, target, subject)
-        if run is not None:
-            for name, labels, value in reader(run):
-                self._known(name, labels, value)
-
-    # -- keeping -------------------------------------------------------------------------------
-
-    def _set(self, name: str, labels: tuple[str, ...], value: float) -> None:
-        self._values.setdefault(name, {})[tuple(map(str, labels))] = value
-
-    def _most(self, name: str, labels: tuple[str, ...], value: float) -> None:
-        before = self._values.get(name, {}).get(tuple(map(str, labels)), 0)
-        self._set(name, labels, max(before, value))
-
-    def _known(self, name: str, labels: tuple[str, ...], value: float | None) -> None:
-        if value is not None and math.isfinite(value):
-            self._set(name, labels, value)
-
-    # -- showing -------------------------------------------------------------------------------
-
-    def _family(self, metric: Metric) -> Iterator[Family]:
-        if metric.type == "histogram":
-            shapes = self._shapes.get(metric.name)
-            if shapes:
-                yield _histogram(metric, shapes)
-            return
-        samples = self._values.get(metric.name)
-        if not samples:
-            return
-        if metric.type == "counter":
-            counter = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
-            for labels, value in sorted(samples.items()):
-                counter.add_metric(labels, value)
-            yield counter
-        else:
-            gauge = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
-            for labels, value in sorted(samples.items()):
-                gauge.add_metric(labels, value)
-            yield gauge
-
-
-def _histogram(
-    metric: Metric, shapes: Iterable[tuple[tuple[str, ...], Histogram]]
-) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-    for labels, histogram in shapes:
-        running, buckets = 0, []
-        for bound, count in sorted(histogram.counts.items()):
-            running += count
-            buckets.append(("+Inf" if math.isinf(bound) else f"{bound:g}", running))
-        family.add_metric(labels, buckets=buckets, sum_value=histogram.seconds)
-    return family
-
-
-Reading = Iterator[tuple[str, tuple[str, ...], float | None]]
-
-
-def _value(run: Run, name: str) -> float | None:
-    found = run.measure(name)
-    return found.value if found else None
-
-
-def _read_dq(run: Run) -> Reading:
-    suite = (run.target, run.subject)
-    for measure in run.measures:
-        if measure.name == "score":
-            yield "crm_dq_score_ratio", (*suite, "overall"), measure.value
-        elif measure.name.startswith("score{"):
-            dimension = measure.name.removeprefix("score{").removesuffix("}")
-            yield "crm_dq_score_ratio", (*suite, dimension), measure.value
-        elif measure.name.startswith("rules."):
-            yield "crm_dq_rules", (*suite, measure.name.removeprefix("rules.")), measure.value
-    yield "crm_dq_rows", suite, _value(run, "rows")
-
-
-def _read_backup(run: Run) -> Reading:
-    if run.verdict is Verdict.PASS:
-        yield "crm_backup_size_bytes", (run.target,), _value(run, "size")
-        yield "crm_backup_duration_seconds", (run.target,), _value(run, "duration")
-
-
-def _read_drill(run: Run) -> Reading:
-    yield "crm_drill_rto_seconds", (run.target,), _value(run, "rto")
-    yield "crm_drill_rpo_seconds", (run.target,), _value(run, "rpo")
-
-
-def _read_load(run: Run) -> Reading:
-    for quantile, name in (("0.5", "p50"), ("0.95", "p95"), ("0.99", "p99")):
-        labels = (run.target, run.subject, quantile)
-        yield "crm_load_response_time_seconds", labels, _value(run, f"response_time.{name}")
-
-
-def _read_gate(run: Run) -> Reading:
-    for verdict in Verdict:
-        yield "crm_gate_verdict", (run.target, run.subject, verdict), float(run.verdict is verdict)
-
-
-_READERS = {
-    Kind.DQ: _read_dq,
-    Kind.BACKUP: _read_backup,
-    Kind.DRILL: _read_drill,
-    Kind.LOAD: _read_load,
-    Kind.GATE: _read_gate,
-}
-_LIVE_LOAD = {
-    "users": "crm_load_users",
-    "request.rate": "crm_load_request_rate",
-    "error.ratio": "crm_load_error_ratio",
-}
+    def _newest(self, kind: Kind, target: str, subject: str) -> Run | None:
+        """The newest ended run; of kinds where only a good one counts, the newest good one."""
+        if kind not in GOOD_ONLY:
+            return self.history.latest(kind, target, subject)
+        runs = self.history.find(kind, target, subject, finished=True, limit=LOOK_BACK)
+        return next((each for each in runs if each.verdict is Verdict.PASS), None)

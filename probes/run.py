@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 
 import httpx
 
@@ -21,6 +20,8 @@ from crmops.record import Kind, Run, Unit, Verdict
 from crmops.target import Target
 from crmops.verdict import Objective, judge
 
+LOGIN = "login"
+
 
 def run_probe(
     target: Target, name: str, history: History, *, limit: float, config_digest: str = ""
@@ -28,60 +29,36 @@ def run_probe(
     """Walk the journey called ``name`` once and record it.
 
     Passes if every call and every expectation was met within ``limit`` seconds; a CRM that does
-    not answer is a fail, an answer "too many requests" is unknown.  Raises UsageError for an
+    not answer is a fail, an answer "too many requests" is unknown.  The login that a journey
+    needs first has steps of its own and is no part of ``duration``.  Raises UsageError for an
     unknown journey and ConfigError for a target without credentials.
     """
-    journey = journey_named(name)
-    person = _person(target)
-    connector = connect(target)
-    _demand(journey, connector, target)
+    journey, connector = check_probe(target, name)
     with (
         executing(history, Kind.PROBE, target.name, name, config_digest=config_digest) as execution,
-        _visit(journey, connector, person, target) as result,
+        client(target) as http,
     ):
-        person.tag = execution.id
-        _judge(execution, result(), limit)
-        leaked = [each for each in person.created if not _remove(connector, each, target)]
-        for entity, record_id in leaked:
-            execution.finding(f"a probe's {entity} was left behind", f"id {record_id}", "info")
+        person = _person(target, execution.id)
+        try:
+            _judge(execution, _visit(journey, connector, person, http), limit)
+        finally:
+            _tidy(execution, connector, person, http)
     return execution.run
 
 
-class _Visit:
-    """The walk, done when it is asked for, over a connection of its own."""
+def check_probe(target: Target, name: str) -> tuple[Journey, Connector]:
+    """What a probe needs, without a word to the CRM.
 
-    def __init__(
-        self, journey: Journey, connector: Connector, person: Person, http: httpx.Client
-    ) -> None:
-        self._parts = (journey, connector, person, http)
-
-    def __call__(self) -> JourneyResult:
-        journey, connector, person, http = self._parts
-        if journey.name != "login":
-            login = walk(journey_named("login"), connector, person, http)
-            if login.outcome is not Outcome.OK:
-                return login
-        return walk(journey, connector, person, http)
-
-
-@contextmanager
-def _visit(
-    journey: Journey, connector: Connector, person: Person, target: Target
-) -> Iterator[_Visit]:
-    with client(target) as http:
-        yield _Visit(journey, connector, person, http)
-
-
-def _person(target: Target) -> Person:
+    Raises UsageError for an unknown journey, ConfigError for a target without credentials or a
+    connector without the powers that the journey needs.
+    """
+    journey = journey_named(name)
     if not target.username or target.password is None:
         raise ConfigError(
             f"target {target.name!r} has no username and password for probes",
             hint="Set username, and password as env:NAME or file:PATH.",
         )
-    return Person(target.username, target.password.reveal(), role="probe", rng=random.Random())
-
-
-def _demand(journey: Journey, connector: Connector, target: Target) -> None:
+    connector = connect(target)
     for power in journey.needs:
         if not isinstance(connector, power):
             raise ConfigError(
@@ -89,6 +66,25 @@ def _demand(journey: Journey, connector: Connector, target: Target) -> None:
                 f"{target.connector!r} has not",
                 hint="Choose another journey, or describe the operation in the profile.",
             )
+    return journey, connector
+
+
+def _person(target: Target, tag: str) -> Person:
+    password = target.password.reveal() if target.password else ""
+    return Person(target.username, password, role="probe", tag=tag, rng=random.Random())
+
+
+def _visit(
+    journey: Journey, connector: Connector, person: Person, http: httpx.Client
+) -> JourneyResult:
+    """The walk; another journey than the login is preceded by one, or ends with it."""
+    if journey.name == LOGIN:
+        return walk(journey, connector, person, http)
+    login = walk(journey_named(LOGIN), connector, person, http)
+    if login.outcome is not Outcome.OK:
+        return login
+    result = walk(journey, connector, person, http)
+    return replace(result, steps=(*login.steps, *result.steps))
 
 
 def _judge(execution: Execution, result: JourneyResult, limit: float) -> None:
@@ -106,11 +102,12 @@ def _judge(execution: Execution, result: JourneyResult, limit: float) -> None:
         execution.conclude_by(judge(execution.run.measures, [objective]))
 
 
-def _remove(connector: Connector, made: tuple[str, str], target: Target) -> bool:
-    entity, record_id = made
-    try:
-        with client(target) as http:
+def _tidy(execution: Execution, connector: Connector, person: Person, http: httpx.Client) -> None:
+    """Remove what the walk has made, the newest first; what stays is a finding."""
+    for entity, record_id in reversed(person.created):
+        try:
             converse(connector.delete(entity, record_id), http)
-    except CallFailed as problem:
-        return problem.outcome is Outcome.MISSING
-    return True
+        except CallFailed as problem:
+            if problem.outcome is not Outcome.MISSING:
+                detail = f"id {record_id}: {problem.outcome}"
+                execution.finding(f"a probe's {entity} was left behind", detail, "info")

@@ -1,0 +1,68 @@
+"""What the newest run of each kind says in metrics: name, labels and value, None where unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from crmops.record import Kind, Run, Verdict
+
+Reading = Iterator[tuple[str, tuple[str, ...], float | None]]
+
+
+def _value(run: Run, name: str) -> float | None:
+    found = run.measure(name)
+    return found.value if found else None
+
+
+def _read_dq(run: Run) -> Reading:
+    suite = (run.target, run.subject)
+    for measure in run.measures:
+        if measure.name == "score":
+            yield "crm_dq_score_ratio", (*suite, "overall"), measure.value
+        elif measure.name.startswith("score{"):
+            dimension = measure.name.removeprefix("score{").removesuffix("}")
+            yield "crm_dq_score_ratio", (*suite, dimension), measure.value
+        elif measure.name.startswith("rules."):
+            yield "crm_dq_rules", (*suite, measure.name.removeprefix("rules.")), measure.value
+    yield "crm_dq_rows", suite, _value(run, "rows")
+
+
+def _read_backup(run: Run) -> Reading:
+    yield "crm_backup_size_bytes", (run.target,), _value(run, "size")
+    yield "crm_backup_duration_seconds", (run.target,), _value(run, "duration")
+
+
+def _read_drill(run: Run) -> Reading:
+    yield "crm_drill_rto_seconds", (run.target,), _value(run, "rto")
+    yield "crm_drill_rpo_seconds", (run.target,), _value(run, "rpo")
+
+
+def _read_load(run: Run) -> Reading:
+    for quantile, name in (("0.5", "p50"), ("0.95", "p95"), ("0.99", "p99")):
+        labels = (run.target, run.subject, quantile)
+        yield "crm_load_response_time_seconds", labels, _value(run, f"response_time.{name}")
+
+
+def _read_gate(run: Run) -> Reading:
+    for verdict in Verdict:
+        yield "crm_gate_verdict", (run.target, run.subject, verdict), float(run.verdict is verdict)
+
+
+READERS: Mapping[Kind, Callable[[Run], Reading]] = {
+    Kind.DQ: _read_dq,
+    Kind.BACKUP: _read_backup,
+    Kind.DRILL: _read_drill,
+    Kind.LOAD: _read_load,
+    Kind.GATE: _read_gate,
+}
+"""Kinds whose newest run has numbers worth a metric."""
+
+GOOD_ONLY = frozenset({Kind.BACKUP})
+"""Kinds of which only a run that passed says anything."""
+
+LIVE_LOAD: Mapping[str, str] = {
+    "users": "crm_load_users",
+    "request.rate": "crm_load_request_rate",
+    "error.ratio": "crm_load_error_ratio",
+}
+"""Measures of a load test that is going on, and their metrics."""

@@ -93,7 +93,7 @@ def _room(target: str) -> Room:
 def _show(run: Run, as_json: bool) -> None:
     emit(run.dump(), as_json=as_json, table=lambda: _run_table(run))
     for each in run.findings if not as_json else ():
-        note(f"{each.severity}: {each.title}: {each.detail}")
+        note(f"{each.severity}: {each.title}{f': {each.detail}' if each.detail else ''}")
     exit_with(run.verdict)
 
 

@@ -77,7 +77,7 @@ def conclude(execution: Execution, settings: Settings, finished: Finished) -> Ju
     failed = next((each for each in finished.stages if each.outcome is Outcome.FAIL), None)
     if hindrance is not None:
         reason, hint = hindrance
-        execution.finding(f"the {kind} could not be carried out", hint or reason, "critical")
+        execution.finding(reason, hint, "critical", subject=kind.value)
         judgement = judgement.model_copy(update={"verdict": Verdict.ERROR, "reason": reason})
     elif failed is not None:
         execution.finding(f"stage {failed.name} failed", failed.reason, "critical")

@@ -47,16 +47,16 @@ def _kill_one(word: str, run_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("victim", "reason"),
+    ("victim", "after", "reason"),
     [
-        ("ansible-playbook", "the playbook was killed before stage "),
-        ("playbooks.child", "the playbook was killed before stage "),
-        ("postgres", "the restored instance was killed: it ended without a word"),
+        ("ansible-playbook", "Look at its mark", "the playbook was killed before stage "),
+        ("playbooks.child", "Look at its mark", "the playbook was killed before stage "),
+        ("postgres", "Recover to", "the restored instance was killed: it ended without a word"),
     ],
 )
-def test_killed_part_makes_an_error(victim: str, reason: str, beside: Room) -> None:
+def test_killed_part_makes_an_error(victim: str, after: str, reason: str, beside: Room) -> None:
     def kill(line: str) -> None:
-        if "Recover to the named instant" in line:
+        if after in line:
             _kill_one(victim, beside.history.live()[0].run.id)
 
     run = drill(replace(beside, say=kill))
@@ -95,15 +95,15 @@ def _wait(what: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def _recovering(room: Room) -> bool:
-    return any(room.jobs.glob("*/stages/*-recover.json"))
+def _has_done(room: Room, stage: str) -> bool:
+    return any(room.jobs.glob(f"*/stages/*-{stage}.json"))
 
 
 def test_killed_drill_is_found_by_the_next(beside: Room, taken: Taken, tmp_path: Path) -> None:
     process = _cli(beside, taken, tmp_path)
     assert process.stderr is not None
     try:
-        _wait(lambda: process.poll() is not None or _recovering(beside))
+        _wait(lambda: process.poll() is not None or _has_done(beside, "recover"))
         killed = beside.history.live()[0].run.id
         with pytest.raises(AlreadyRunning, match="a backup or drill of crm is running"):
             drill(beside)
@@ -125,7 +125,7 @@ def test_killed_drill_is_found_by_the_next(beside: Room, taken: Taken, tmp_path:
 def test_interrupted_drill_stops_everything(beside: Room, taken: Taken, tmp_path: Path) -> None:
     process = _cli(beside, taken, tmp_path)
     try:
-        _wait(lambda: process.poll() is not None or _recovering(beside))
+        _wait(lambda: process.poll() is not None or _has_done(beside, "fetch"))
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=_PATIENCE)
     finally:

@@ -317,8 +317,8 @@ def failures(pair: dict[str, float]) -> float:
 def main() -> int:
     """Run the bench, or one of its child processes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--contacts", type=int, default=20_000)
     parser.add_argument("--bare", metavar="DATABASE", help=argparse.SUPPRESS)
     parser.add_argument("--ready-file", type=Path, help=argparse.SUPPRESS)

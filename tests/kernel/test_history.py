@@ -158,7 +158,7 @@ def test_a_newer_schema_is_refused_and_an_older_one_migrated(
 ) -> None:
     open_history(history_url, tmp_path / "a").close()
     ran = []
-    more = (*MIGRATIONS, lambda connection: ran.append(connection))
+    more = (*MIGRATIONS, ran.append)
     open_history(history_url, tmp_path / "a", migrations=more).close()
     open_history(history_url, tmp_path / "a", migrations=more).close()
     assert len(ran) == 1

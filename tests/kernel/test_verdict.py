@@ -40,7 +40,7 @@ def test_pass_means_every_objective_was_met_by_enough_finite_samples(
         assert measure.value is not None and math.isfinite(measure.value)
         assert measure.observed >= each.minimum_samples
         assert each.unit in (None, measure.unit)
-        assert eval(f"{measure.value!r} {each.op} {each.limit!r}")  # noqa: S307 - own numbers
+        assert eval(f"{measure.value!r} {each.op} {each.limit!r}")
 
 
 @given(st.lists(measures, max_size=6), st.lists(objectives, min_size=1, max_size=4))

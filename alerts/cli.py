@@ -148,8 +148,12 @@ def rehearse(target: TargetOption = "", as_json: JsonFlag = False) -> None:
 
 
 def _ran(run: Run) -> object:
+    from rich.console import Group
+
     rows = [(m.name, human_value(m.value, m.unit)) for m in run.measures]
-    return table(f"rehearsal: {run.verdict}, {run.reason}", ("measure", "value"), rows)
+    said = verdict_text(run.verdict)
+    said.append(f" rehearsal: {run.reason}")
+    return Group(said, table("", ("measure", "value"), rows))
 
 
 def _web_address(text: str) -> str:

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from crmops.cli_support import JsonFlag, TargetOption, context, emit, exit_with, table
+from crmops.cli_support import (
+    JsonFlag,
+    TargetOption,
+    context,
+    emit,
+    exit_with,
+    table,
+    verdict_text,
+)
 from crmops.record import Run
 from crmops.units import human_value
 
@@ -60,6 +68,11 @@ def list_(
 
 
 def _table(ran: Run) -> object:
+    from rich.console import Group
+    from rich.text import Text
+
     rows = [(m.name, human_value(m.value, m.unit), str(m.observed)) for m in ran.measures]
-    title = f"probe {ran.subject} on {ran.target}: {ran.verdict}, {ran.reason}"
-    return table(title, ("measure", "value", "samples"), rows)
+    said = verdict_text(ran.verdict)
+    said.append(f" probe {ran.subject} on {ran.target}: {ran.reason}")
+    left = [Text(f"{each.title}: {each.detail}") for each in ran.findings]
+    return Group(said, *left, table("", ("measure", "value", "samples"), rows))

@@ -124,7 +124,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "crm_load_response_time_seconds",
         "gauge",
-        ("target", "workload", "quantile"),
+        ("target", "workload", "percentile"),
         "Response time of the newest ended load test.",
     ),
     Metric(

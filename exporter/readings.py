@@ -38,9 +38,9 @@ def _read_drill(run: Run) -> Reading:
 
 
 def _read_load(run: Run) -> Reading:
-    for quantile, name in (("0.5", "p50"), ("0.95", "p95"), ("0.99", "p99")):
-        labels = (run.target, run.subject, quantile)
-        yield "crm_load_response_time_seconds", labels, _value(run, f"response_time.{name}")
+    for percentile in ("p50", "p95", "p99"):
+        labels = (run.target, run.subject, percentile)
+        yield "crm_load_response_time_seconds", labels, _value(run, f"response_time.{percentile}")
 
 
 def _read_gate(run: Run) -> Reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ from crmops.cli_support import (
     note,
     table,
 )
+from crmops.errors import UsageError
 from crmops.record import Run, Unit
 from crmops.units import human_value
 
@@ -70,6 +72,59 @@ def drill_plan(
 
     plan = plan_drill(_room(target), backup)
     emit(plan, as_json=as_json, table=lambda: _plan_table(plan))
+
+
+@drill_app.command("key")
+def drill_key(target: TargetOption = "", as_json: JsonFlag = False) -> None:
+    """The public key that evidence is verified with; keep it away from this host."""
+    from playbooks.signing import fingerprint, load_key, public_pem
+
+    key = load_key(_room(target).signing_key)
+    payload = {"key": fingerprint(key.public_key()), "public_key": public_pem(key)}
+    emit(payload, as_json=as_json, table=payload["public_key"].rstrip)
+
+
+@drill_app.command("verify")
+def drill_verify(
+    file: Annotated[Path, typer.Argument(help="evidence.json of a backup or drill.")],
+    key: Annotated[
+        Path | None, typer.Option("--key", help="The public key, from crmops drill key.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Examine signed evidence, offline, on any machine; needs no configuration."""
+    from playbooks.evidence import LOG
+    from playbooks.signing import examine
+
+    log = file.with_name(LOG)
+    found = examine(
+        _text(file),
+        _text(key) if key is not None else None,
+        log.read_bytes() if log.is_file() else None,
+    )
+    payload = {"verdict": found.verdict, "reason": found.reason, "facts": found.facts,
+               "proves": PROVES}  # fmt: skip
+    rows = [*found.facts.items(), ("what this proves", PROVES)]
+    emit(
+        payload,
+        as_json=as_json,
+        table=lambda: table(f"evidence: {found.verdict}, {found.reason}", ("what", "value"), rows),
+    )
+    exit_with(found.verdict)
+
+
+PROVES = (
+    "A valid signature proves that the holder of the key signed this and that nothing was changed "
+    "since. It does not prove that the drill was honest: for that, keep the key on another host."
+)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"{path} cannot be read: {reason}", hint="Give the right path.") from None
 
 
 _LISTED = {"id", "target", "begun", "ended", "database", "postgres", "bytes", "point", "timeline"}

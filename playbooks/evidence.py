@@ -1,23 +1,66 @@
-"""What an auditor gets: every stage, check and number of a run, as canonical JSON."""
+"""What an auditor gets: every stage, check and number of a run, signed, as canonical JSON."""
 
 from __future__ import annotations
 
+import os
+import pwd
+import socket
+from pathlib import Path
 from typing import Any
 
 from crmops.execute import Execution
+from crmops.history import History
+from crmops.record import Run
 from crmops.verdict import Judgement
-from playbooks.job import canonical
 from playbooks.judge import Finished
+from playbooks.settings import Settings
+
+EVIDENCE = "evidence.json"
+LOG = "playbook.log"
 
 _BULKY = ("hashes", "segments", "contents", "settings")
 """Facts that the backup's own manifest keeps; here they are only counted."""
 
 
-def write_evidence(execution: Execution, finished: Finished, judgement: Judgement) -> None:
-    """Attach playbook.log and evidence.json to the run."""
-    log = execution.attach("playbook.log", "\n".join(finished.ending.log) + "\n")
-    document = {**build(execution, finished, judgement), "log_sha256": log.sha256}
-    execution.attach("evidence.json", canonical(document) + "\n")
+def write_evidence(
+    execution: Execution,
+    finished: Finished,
+    judgement: Judgement,
+    *,
+    settings: Settings,
+    history: History,
+    key: Path,
+) -> None:
+    """Attach playbook.log and the signed evidence.json to the run."""
+    from playbooks.signing import load_key, sign
+
+    log = execution.attach(LOG, "\n".join(finished.ending.log) + "\n")
+    document = {
+        **build(execution, finished, judgement),
+        "asked_by": _user(),
+        "host": socket.gethostname(),
+        "owner": settings.owner,
+        "approver": settings.approver,
+        "previous_sha256": _previous(history, execution.run),
+        "log_sha256": log.sha256,
+    }
+    execution.attach(EVIDENCE, sign(document, load_key(key)))
+
+
+def _previous(history: History, run: Run) -> str:
+    """SHA-256 of the evidence before, so that none can be taken out unnoticed."""
+    for each in history.find(run.kind, run.target, run.subject, finished=True, limit=20):
+        for evidence in each.evidence:
+            if evidence.path.endswith(f"/{EVIDENCE}"):
+                return evidence.sha256
+    return ""
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def build(execution: Execution, finished: Finished, judgement: Judgement) -> dict[str, Any]:

@@ -53,6 +53,12 @@ class Room:
         return Catalogue(directory, self.target.name)
 
     @property
+    def signing_key(self) -> Path:
+        """The key that signs evidence."""
+        configured = self.settings.signing_key
+        return Path(configured).absolute() if configured else self.state / "keys" / "evidence.pem"
+
+    @property
     def jobs(self) -> Path:
         """Folders of the jobs that go on, and of those that were killed."""
         return self.state / "jobs" / self.target.name
@@ -187,7 +193,15 @@ def _play(room: Room, execution: Execution, job: Job, playbook: str, role: str) 
 
 def _judge(room: Room, execution: Execution, finished: Finished) -> None:
     execution.measures(*measures_of(execution.run.kind, finished))
-    write_evidence(execution, finished, conclude(execution, room.settings, finished))
+    judgement = conclude(execution, room.settings, finished)
+    write_evidence(
+        execution,
+        finished,
+        judgement,
+        settings=room.settings,
+        history=room.history,
+        key=room.signing_key,
+    )
 
 
 def _thin_out(room: Room, execution: Execution) -> None:

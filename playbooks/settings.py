@@ -41,6 +41,11 @@ class Settings(_Part):
     directory: str = Field(default="", description="where backups lie; default: the state folder")
     scratch: str = Field(default="", description="where copies are restored to; default: /tmp")
     keep: Annotated[int, Field(ge=1, description="verified backups kept of each target")] = 7
+    owner: str = Field(default="", description="whose drill it is, for the evidence")
+    approver: str = Field(default="", description="who approved the drill, for the evidence")
+    signing_key: str = Field(
+        default="", description="ed25519 key in PEM that signs evidence; default: one is made"
+    )
     timeout: Patience = Field(default=7200.0, description="seconds for a whole playbook")
     archive_wait: Patience = Field(default=120.0, description="seconds until a segment is archived")
     recovery_wait: Patience = Field(default=3600.0, description="seconds until it is recovered")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import psycopg
 
 from crmops.record import Verdict
 from playbooks.run import drill
-from tests.playbooks.conftest import PLANTED, Taken, nothing_left
+from tests.playbooks.conftest import PLANTED, Taken, nothing_left, with_settings
 
 
 def _state_of_source(address: str) -> tuple[Any, ...]:
@@ -47,8 +49,9 @@ def test_drill_restores_exactly_and_leaves_the_source_alone(
         {e.name: e.stat().st_ino for e in archive.iterdir()},
     )
     lines: list[str] = []
-    room = taken.room
-    object.__setattr__(room, "say", lines.append)
+    serve = [sys.executable, "-m", "refcrm", "serve", "--database", "{database_url}"]
+    serve += ["--port", "0", "--ready-file", "{ready_file}"]
+    room = replace(with_settings(taken.room, smoke={"serve": serve}), say=lines.append)
     run = drill(room)
     assert (run.verdict, run.reason) == (Verdict.PASS, "all 6 objectives met")
     values = {each.name: each.value for each in run.measures}
@@ -59,6 +62,8 @@ def test_drill_restores_exactly_and_leaves_the_source_alone(
     assert archived.items() <= after.items(), "the drill changed the archive"
     assert any("Recover to the named instant" in each for each in lines)
     evidence = _evidence(taken, run.id)
+    checks = {c["name"]: c["passed"] for each in evidence["stages"] for c in each["checks"]}
+    assert checks["the application answers"], "refcrm was to serve the restored copy"
     assert evidence["backup"] == taken.run.id and evidence["verdict"] == "pass"
     assert [e["name"] for e in evidence["stages"]][-1] == "tear_down"
     nothing_left(room, taken.run.id, run.id)
@@ -78,5 +83,5 @@ def test_backups_are_for_their_owner_only(taken: Taken) -> None:
 
 def _evidence(taken: Taken, run_id: str) -> dict[str, Any]:
     path = taken.room.state / "artifacts" / run_id / "evidence.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["evidence"]
     return found

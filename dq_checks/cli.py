@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,7 +43,7 @@ def run(
 ) -> None:
     """Audit tables of the CRM's database, record each audit and print the scores."""
     from dq_checks.catalogue import choose, find_suites
-    from dq_checks.run import Audit, run_suites
+    from dq_checks.run import Audit, database_url, run_suites
     from dq_checks.settings import Settings
 
     ctx = context()
@@ -50,8 +51,39 @@ def run(
     settings = ctx.config.parse("dq", Settings)
     chosen = choose(find_suites(settings.suite_directories), suites or settings.suites)
     with _telling(len(chosen)) as told:
-        audit = Audit(which, settings, ctx.history, ctx.config.digest, told)
+        url = database_url(which, settings)
+        audit = Audit(which.name, url, settings, ctx.history, ctx.config.digest, told)
         runs = run_suites(audit, chosen)
+    _print(runs, as_json=as_json)
+
+
+@app.command("file")
+def file(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="CSV (UTF-8, GB18030) or XLSX.")],
+    suite: Annotated[str, typer.Option("--suite", "-s", help="The suite that fits the records.")],
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="COLUMN=FIELD", help="Where names differ.  Repeatable."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Audit a file before it is loaded; its Run has the target "file"."""
+    from dq_checks.catalogue import choose, find_suites
+    from dq_checks.run import Audit, run_suites
+    from dq_checks.scratch import scratch
+    from dq_checks.settings import Settings
+
+    ctx = context()
+    settings = ctx.config.parse("dq", Settings)
+    (chosen,) = choose(find_suites(settings.suite_directories), [suite])
+    with scratch(path, chosen, pairs or ()) as made, _telling(1) as told:
+        notes = [f"the file is {path.name}"]
+        if made.left_out:
+            notes.append(f"the file cannot answer {', '.join(made.left_out)}")
+        audit = Audit(
+            "file", made.url, settings, ctx.history, ctx.config.digest, told, tuple(notes)
+        )
+        runs = run_suites(audit, [made.suite])
     _print(runs, as_json=as_json)
 
 

@@ -1,7 +1,7 @@
 """The few SQL constructs that engines spell differently, each with one meaning everywhere.
 
-Text is compared by code point: letter case, accents and trailing spaces tell values apart,
-whatever the collation of the database says.
+Text is compared by code point on PostgreSQL and SQLite: letter case, accents and trailing spaces
+tell values apart.
 """
 
 from __future__ import annotations
@@ -33,20 +33,28 @@ class FullMatch(FunctionElement[bool]):
     name = "full_match"
 
 
+class Characters(FunctionElement[int]):
+    """How many characters a text has."""
+
+    type = sa.Integer()
+    inherit_cache = True
+    name = "characters"
+
+
+class Day(FunctionElement[Any]):
+    """The day of a time."""
+
+    type = sa.Date()
+    inherit_cache = True
+    name = "day_of"
+
+
 class Position(FunctionElement[int]):
     """Where a character first stands in a text, from 1; 0 if it does not."""
 
     type = sa.Integer()
     inherit_cache = True
     name = "position_of"
-
-
-class Exact(FunctionElement[str]):
-    """A text that compares by code point."""
-
-    type = sa.String()
-    inherit_cache = True
-    name = "exact"
 
 
 def trimmed(value: ColumnElement[Any]) -> ColumnElement[str]:
@@ -64,9 +72,14 @@ def position(haystack: str, needle: ColumnElement[Any]) -> ColumnElement[int]:
     return cast("ColumnElement[int]", Position(sa.literal(haystack), needle))
 
 
-def exact(value: ColumnElement[Any]) -> ColumnElement[str]:
-    """The text, compared by code point."""
-    return cast("ColumnElement[str]", Exact(value))
+def characters(value: ColumnElement[Any]) -> ColumnElement[int]:
+    """The number of characters of the text."""
+    return cast("ColumnElement[int]", Characters(value))
+
+
+def day(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The day of a time, in UTC."""
+    return cast("ColumnElement[Any]", Day(value))
 
 
 def _arguments(element: Any, compiler: Any, **kw: Any) -> list[str]:
@@ -87,16 +100,9 @@ def _trimmed_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     return f"btrim({_arguments(element, compiler, **kw)[0]}, {_bound(compiler, BLANKS, **kw)})"
 
 
-@compiles(Trimmed, "mysql")
-@compiles(Trimmed, "mariadb")
-def _trimmed_mysql(element: Any, compiler: Any, **kw: Any) -> str:
-    ends = _bound(compiler, f"^[{BLANKS}]+|[{BLANKS}]+$", **kw)
-    return f"regexp_replace({_arguments(element, compiler, **kw)[0]}, {ends}, '')"
-
-
 @compiles(FullMatch)
 def _full_match(element: Any, compiler: Any, **kw: Any) -> str:
-    text, _ = _arguments(element, compiler, **kw)
+    text = compiler.process(next(iter(element.clauses)), **kw)
     return f"({text} REGEXP {_bound(compiler, _pattern(element), **kw)})"
 
 
@@ -106,16 +112,23 @@ def _full_match_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     return f"({text} ~ {_bound(compiler, f'^({_pattern(element)})$', **kw)})"
 
 
-@compiles(FullMatch, "mysql")
-@compiles(FullMatch, "mariadb")
-def _full_match_mysql(element: Any, compiler: Any, **kw: Any) -> str:
-    text = compiler.process(next(iter(element.clauses)), **kw)
-    whole = _bound(compiler, rf"(?-i)^({_pattern(element)})\z", **kw)
-    return f"({text} REGEXP {whole})"
-
-
 def _pattern(element: Any) -> str:
     return str(list(element.clauses)[1].value)
+
+
+@compiles(Day)
+def _day(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"date({_arguments(element, compiler, **kw)[0]})"
+
+
+@compiles(Day, "postgresql")
+def _day_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"CAST({_arguments(element, compiler, **kw)[0]} AS DATE)"
+
+
+@compiles(Characters)
+def _characters(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"length({_arguments(element, compiler, **kw)[0]})"
 
 
 @compiles(Position)
@@ -128,26 +141,3 @@ def _position(element: Any, compiler: Any, **kw: Any) -> str:
 def _position_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     haystack, needle = _arguments(element, compiler, **kw)
     return f"strpos({haystack}, {needle})"
-
-
-@compiles(Position, "mysql")
-@compiles(Position, "mariadb")
-def _position_mysql(element: Any, compiler: Any, **kw: Any) -> str:
-    haystack, needle = _arguments(element, compiler, **kw)
-    return f"locate(cast({needle} as binary), cast({haystack} as binary))"
-
-
-@compiles(Exact)
-def _exact(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"{_arguments(element, compiler, **kw)[0]} COLLATE BINARY"
-
-
-@compiles(Exact, "postgresql")
-def _exact_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    return _arguments(element, compiler, **kw)[0]  # equality there is by bytes already
-
-
-@compiles(Exact, "mysql")
-@compiles(Exact, "mariadb")
-def _exact_mysql(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"cast({_arguments(element, compiler, **kw)[0]} as binary)"

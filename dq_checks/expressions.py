@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from dq_checks.conditions import Term
-from dq_checks.dialects import exact, full_match, position, trimmed
+from dq_checks.dialects import characters, day, full_match, position, trimmed
 from dq_checks.formats import USCC_ALPHABET, USCC_WEIGHTS
 
 Kind = Literal["text", "number", "date", "time", "boolean", "other"]
@@ -24,6 +24,14 @@ _OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     ">=": operator.ge,
     "==": operator.eq,
     "!=": operator.ne,
+}
+_TYPES: dict[Kind, sa.types.TypeEngine[Any]] = {
+    "text": sa.String(),
+    "number": sa.Numeric(),
+    "date": sa.Date(),
+    "time": sa.DateTime(timezone=True),
+    "boolean": sa.Boolean(),
+    "other": sa.types.NullType(),
 }
 
 
@@ -61,7 +69,7 @@ def key_part(name: str, kinds: Kinds, *, ignore_case: bool = False) -> ColumnEle
     if _kind(name, kinds) != "text":
         return sa.column(name)
     column = sa.column(name, sa.String())
-    return exact(sa.func.lower(column)) if ignore_case else exact(column)
+    return sa.func.lower(column) if ignore_case else column
 
 
 def _kind(name: str, kinds: Kinds) -> Kind:
@@ -94,7 +102,7 @@ def _match(term: Term, kinds: Kinds) -> ColumnElement[bool]:
 
 def _length(term: Term, kinds: Kinds) -> ColumnElement[bool]:
     longest: int = term[2]
-    return sa.func.char_length(as_text(term[1], kinds), type_=sa.Integer()) <= longest
+    return characters(as_text(term[1], kinds)) <= longest
 
 
 def _uscc(term: Term, kinds: Kinds) -> ColumnElement[bool]:
@@ -121,8 +129,7 @@ def _not_in(term: Term, kinds: Kinds) -> ColumnElement[bool]:
 
 
 def _value(name: str, kinds: Kinds) -> ColumnElement[Any]:
-    column: ColumnElement[Any] = sa.column(name)
-    return exact(column) if _kind(name, kinds) == "text" else column
+    return sa.column(name, _TYPES[_kind(name, kinds)])
 
 
 def _fit(name: str, value: Any, kinds: Kinds) -> Any:
@@ -153,7 +160,7 @@ def _compare(term: Term, kinds: Kinds) -> ColumnElement[bool]:
     one, two = _kind(left, kinds), _kind(right, kinds)
     sides: list[ColumnElement[Any]] = [_value(left, kinds), _value(right, kinds)]
     if {one, two} == {"date", "time"}:
-        sides = [sa.cast(each, sa.Date()) for each in sides]
+        sides = [day(each) for each in sides]
     elif one != two:
         raise RuleProblem(f"column {left} holds a {one}, column {right} a {two}")
     return _OPERATORS[op](*sides)
@@ -165,7 +172,7 @@ def _since(term: Term, kinds: Kinds) -> ColumnElement[bool]:
     if kind not in ("date", "time"):
         raise RuleProblem(f"column {name} holds a {kind}, not a date or time")
     value = datetime.fromisoformat(moment)
-    return sa.column(name) >= (value.date() if kind == "date" else value)
+    return _value(name, kinds) >= (value.date() if kind == "date" else value)
 
 
 def _sql(term: Term, _kinds: Kinds) -> ColumnElement[bool]:

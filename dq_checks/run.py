@@ -29,13 +29,19 @@ _GRACE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Audit:
-    """What all audits of one command share."""
+    """What all audits of one command share.
 
-    target: Target
+    ``url`` is the database's address and may hold a password; :func:`database_url` finds it for
+    a target.  ``notes`` become findings of every Run.
+    """
+
+    target: str
+    url: str
     settings: Settings
     history: History
     config_digest: str = ""
     told: Told | None = None
+    notes: tuple[str, ...] = ()
 
 
 def run_suites(
@@ -43,21 +49,22 @@ def run_suites(
 ) -> list[Run]:
     """Audit one table after the other; a Run for each, also for those that could not be run.
 
-    ``worker`` is used and left running when given.  Raises ConfigError when the target has no
-    database that can be audited.
+    ``worker`` is used and left running when given.
     """
-    url = database_url(audit.target, audit.settings)
     ours = worker or AuditWorker()
     try:
         ours.start()
-        return [_run_suite(audit, suite, ours, url) for suite in suites]
+        return [_run_suite(audit, suite, ours) for suite in suites]
     finally:
         if worker is None:
             ours.stop()
 
 
 def database_url(target: Target, settings: Settings) -> str:
-    """The address that audits read from.  It may hold a password."""
+    """The address that audits of a target read from.  It may hold a password.
+
+    Raises ConfigError when the target has no database that can be audited.
+    """
     access = target.database
     if access is None:
         raise ConfigError(
@@ -76,14 +83,16 @@ def database_url(target: Target, settings: Settings) -> str:
     return access.url.reveal()
 
 
-def _run_suite(audit: Audit, suite: Suite, worker: AuditWorker, url: str) -> Run:
-    name, settings = audit.target.name, audit.settings
+def _run_suite(audit: Audit, suite: Suite, worker: AuditWorker) -> Run:
+    settings = audit.settings
     with executing(
-        audit.history, Kind.DQ, name, suite.name, config_digest=audit.config_digest
+        audit.history, Kind.DQ, audit.target, suite.name, config_digest=audit.config_digest
     ) as execution:
+        for each in audit.notes:
+            execution.finding(each, severity="info", subject=suite.name)
         try:
             found = worker.run(
-                _job(suite, settings, url),
+                _job(suite, settings, audit.url),
                 _seen(execution, suite, audit.told),
                 settings.statement_timeout + _GRACE_SECONDS,
             )

@@ -13,8 +13,9 @@ from dq_checks.conditions import conditions
 from dq_checks.expressions import Kind, RuleProblem, expression, kind_of
 from dq_checks.suite import Suite
 from dq_checks.worker.refusals import explain, refused_login
+from dq_checks.worker.sqlite import prepare
 
-_DRIVERS = {"postgresql": "postgresql+psycopg"}
+_DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
 
 
 class JobProblem(Exception):
@@ -42,6 +43,8 @@ def reading(url: str, statement_timeout: float) -> Iterator[sa.Connection]:
     """
     address = driver_url(url)
     engine = sa.create_engine(address, poolclass=sa.NullPool, connect_args=_arguments(address))
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", prepare)
     try:
         connection = engine.connect()
     except SQLAlchemyError as error:

@@ -13,7 +13,7 @@ from crmops.record import Run
 from crmops.secret import Secret
 from crmops.target import DatabaseAccess, Target
 from dq_checks.client import AuditWorker
-from dq_checks.run import Audit, Told, run_suites
+from dq_checks.run import Audit, Told, database_url, run_suites
 from dq_checks.settings import Settings
 from dq_checks.suite import Suite
 
@@ -53,7 +53,9 @@ class Auditor:
         return Target(name="crm", connector="refcrm", url="http://127.0.0.1:1", database=access)
 
     def runs(self, url: str, *suites: Suite, **settings: Any) -> list[Run]:
-        audit = Audit(self.target(url), Settings(**settings), self.history, told=self.told)
+        chosen = Settings(**settings)
+        found = database_url(self.target(url), chosen)
+        audit = Audit("crm", found, chosen, self.history, told=self.told)
         return run_suites(audit, suites, self.worker)
 
     def run(self, url: str, suite: Suite, **settings: Any) -> Run:

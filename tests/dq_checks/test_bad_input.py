@@ -14,6 +14,7 @@ from dq_checks.catalogue import find_suites, read_suite
 BAD = Path(__file__).resolve().parents[1] / "data" / "bad" / "dq"
 SUITES = sorted(each.stem for each in BAD.glob("suite_*.yaml"))
 CONFIGS = sorted(each.stem for each in BAD.glob("config_*.yaml"))
+FILES = sorted(each.stem for each in BAD.glob("file_*"))
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def _place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_every_file_has_its_message_and_the_reverse() -> None:
-    assert {each.stem for each in BAD.glob("*.txt")} == {*SUITES, *CONFIGS}
+    assert {each.stem for each in BAD.glob("*.txt")} == {*SUITES, *CONFIGS, *FILES}
 
 
 @pytest.mark.parametrize("kind", SUITES)

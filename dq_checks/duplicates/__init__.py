@@ -1,0 +1,1 @@
+"""Records that are one and the same: normalised, blocked, scored, clustered."""

@@ -1,0 +1,25 @@
+"""What SQLite lacks beside PostgreSQL: regular expressions, and lower case beyond ASCII."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sqlite3
+from typing import Any
+
+_compiled = functools.lru_cache(maxsize=256)(re.compile)
+
+
+def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+    """Give a new connection our functions, and forbid it to write."""
+    connection.create_function("regexp", 2, _matches, deterministic=True)
+    connection.create_function("lower", 1, _lower, deterministic=True)
+    connection.execute("pragma query_only = on")
+
+
+def _matches(pattern: str, value: object) -> bool | None:
+    return None if value is None else _compiled(pattern).fullmatch(str(value)) is not None
+
+
+def _lower(value: str | None) -> str | None:
+    return None if value is None else str(value).lower()

@@ -61,9 +61,9 @@ def preload() -> None:
             environment.get_template(name)
 
 
-def render(name: str, language: str, **facts: Any) -> str:
+def render(page: str, language: str, /, **facts: Any) -> str:
     """A page in a language."""
-    template = _environment(language).get_template(name)
+    template = _environment(language).get_template(page)
     return template.render(language=language, tag=LANGUAGES[language], now=utc_now(), **facts)
 
 

@@ -50,11 +50,12 @@ def _cron(value: str) -> str:
 
     fields = value.split()
     if len(fields) != 5:
-        raise ValueError(f"{value!r} has {len(fields)} fields; write {_FORM}")
+        raise ValueError(f"{value!r} has {len(fields)} fields, 5 are wanted")
     try:
         CronTrigger.from_crontab(" ".join([*fields[:4], crontab_days(fields[4])]), timezone="UTC")
     except ValueError as error:
-        raise ValueError(f"{value!r} is no time: {error}; write {_FORM}") from None
+        reason = str(error).rpartition(": ")[2]
+        raise ValueError(f"{value!r} is no time: {reason}") from None
     return value
 
 

@@ -168,7 +168,7 @@ def ours(url: str, as_of: dt.datetime) -> Callable[[], Audited]:
 
     job = Job(
         id=1, url=url, suite=suite(), country="CN", as_of=as_of, statement_timeout=600,
-        worklist="none", worklist_rows=1,
+        worklist="none", worklist_rows=1, groups=False,
     )  # fmt: skip
     return lambda: audit(job, lambda _: None, {})
 

@@ -19,6 +19,7 @@ from crmops.cli_support import (
     table,
     verdict_text,
 )
+from crmops.errors import UnknownEvidence, UsageError
 from crmops.record import Kind, Measure, Run, Verdict
 from crmops.units import human_value
 from crmops.verdict import worst
@@ -91,10 +92,12 @@ def file(
 def score(
     suites: Suites = None,
     target: TargetOption = "",
+    by: Annotated[str, typer.Option("--by", help="Scores by owner, team or region instead.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """The newest audit of each suite, from the history; nothing is audited anew."""
     from dq_checks.catalogue import choose, find_suites
+    from dq_checks.groups import GROUPINGS
     from dq_checks.settings import Settings
 
     ctx = context()
@@ -103,7 +106,12 @@ def score(
     chosen = choose(find_suites(settings.suite_directories), suites or settings.suites)
     found = [ctx.history.latest(Kind.DQ, name, each.name) for each in chosen]
     missing = [each.name for each, ran in zip(chosen, found, strict=True) if ran is None]
-    _print([each for each in found if each is not None], missing, as_json=as_json)
+    runs = [each for each in found if each is not None]
+    if not by:
+        _print(runs, missing, as_json=as_json)
+    if by not in GROUPINGS:
+        raise UsageError(f"--by {by} is no grouping", hint=f"There are: {', '.join(GROUPINGS)}.")
+    _print_groups(runs, by, as_json=as_json)
 
 
 @app.command("list")
@@ -146,6 +154,32 @@ def _print(runs: Sequence[Run], missing: Sequence[str] = (), *, as_json: bool) -
     payload = {"verdict": overall, "runs": [each.dump() for each in runs], "missing": missing}
     emit(payload, as_json=as_json, table=lambda: _tables(runs, missing))
     exit_with(overall)
+
+
+def _print_groups(runs: Sequence[Run], by: str, *, as_json: bool) -> None:
+    """The scores of each group, and the exit code of the audits that they come from."""
+    from dq_checks.groups import read_groups
+
+    files = context().history.files
+    found = [
+        {"suite": each.subject, "run": each.id, **line}
+        for each in runs
+        for kept in each.evidence
+        if kept.path.endswith("/groups.csv")
+        for line in read_groups(files.path(kept).read_text(encoding="utf-8"), by)
+    ]
+    if not found:
+        raise UnknownEvidence(
+            f"no audit has scores by {by}", hint="Run `crmops dq run` with dq.groups: true."
+        )
+    rows = [
+        (each["suite"], each["group"], f"{float(each['score'] or 'nan'):.2%}", each["bad"],
+         each["elements"])
+        for each in found
+    ]  # fmt: skip
+    columns = ("suite", by, "score", "bad", "elements")
+    emit({"groups": found}, as_json=as_json, table=lambda: table(f"by {by}", columns, rows))
+    exit_with(worst(each.verdict for each in runs))
 
 
 def _tables(runs: Sequence[Run], missing: Sequence[str]) -> object:

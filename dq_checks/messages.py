@@ -26,6 +26,7 @@ class Job(_Message):
     statement_timeout: float
     worklist: Literal["none", "failed", "all"]
     worklist_rows: int
+    groups: bool
 
 
 class Count(_Message):
@@ -44,6 +45,17 @@ class Issue(_Message):
     rule: str
     key: str
     owner: str = ""
+
+
+class Share(_Message):
+    """What one rule found among the records of one owner and region; None: they have none."""
+
+    owner: str | None
+    team: str | None
+    region: str | None
+    rule: str
+    checked: int
+    good: int
 
 
 class Ready(_Message):
@@ -71,6 +83,8 @@ class Audited(_Message):
     counts: tuple[Count, ...]
     issues: tuple[Issue, ...] = ()
     shortened: tuple[str, ...] = ()
+    shares: tuple[Share, ...] = ()
+    notes: tuple[str, ...] = ()
     seconds: float
     versions: dict[str, str]
 

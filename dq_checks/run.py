@@ -14,6 +14,7 @@ from crmops.record import Kind, Run, Unit, Verdict, utc_now
 from crmops.target import Target
 from crmops.verdict import Objective, judge
 from dq_checks.client import AuditWorker
+from dq_checks.groups import groups_csv
 from dq_checks.messages import Audited, Job
 from dq_checks.scores import Result, by_dimension, measures, pair, score
 from dq_checks.settings import Settings
@@ -114,6 +115,7 @@ def _job(suite: Suite, settings: Settings, url: str) -> Job:
         statement_timeout=settings.statement_timeout,
         worklist=settings.worklist,
         worklist_rows=settings.worklist_rows,
+        groups=settings.groups,
     )
 
 
@@ -139,6 +141,10 @@ def _conclude(execution: Execution, suite: Suite, settings: Settings, found: Aud
     execution.measure("audit.seconds", found.seconds, Unit.SECONDS, 1)
     _report(execution, results, found)
     execution.attach("result.json", _evidence(suite, results, found))
+    for note in found.notes:
+        execution.finding(note, severity="info", subject=suite.name)
+    if found.shares:
+        execution.attach("groups.csv", groups_csv(results, found.shares))
     if settings.worklist != "none":
         execution.attach("worklist.csv", worklist(suite, found.issues))
     execution.conclude(*verdict(suite, settings, found.rows, results, execution.run))

@@ -40,6 +40,9 @@ class Settings(BaseModel):
     statement_timeout: Annotated[
         Seconds, Field(gt=0, le=86400, description="the time for one statement")
     ] = 300.0
+    groups: bool = Field(
+        default=True, description="scores by owner, team and region, for one more scan"
+    )
     worklist: Literal["none", "failed", "all"] = Field(
         default="failed", description="which rules' records are listed: none, failed, all"
     )

@@ -159,6 +159,17 @@ class Rule(BaseModel):
         return frozenset(each for each in named if each is not None)
 
 
+class Owners(BaseModel):
+    """Where owners are described, so that scores can be summed by team and region."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: Column
+    key: Column = "id"
+    team: Column | None = None
+    region: Column | None = None
+
+
 class Suite(BaseModel):
     """The rules for one table.  ``name`` is the subject of its Runs.
 
@@ -174,6 +185,7 @@ class Suite(BaseModel):
     key: Column = "id"
     owner_column: Column | None = None
     region_column: Column | None = None
+    owners: Owners | None = None
     minimum_rows: Annotated[int, Field(ge=1)] = 1
     only: tuple[Condition, ...] = ()
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]

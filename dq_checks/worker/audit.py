@@ -18,6 +18,7 @@ from dq_checks.messages import Audited, Count, Job
 from dq_checks.suite import Rule, plain
 from dq_checks.worker.engine import AuditEngine
 from dq_checks.worker.expectations import EXPECTATIONS
+from dq_checks.worker.groups import grouped
 from dq_checks.worker.issues import failing
 from dq_checks.worker.refusals import explain, lost
 from dq_checks.worker.session import JobProblem, inspect, reading
@@ -51,6 +52,8 @@ def audit(job: Job, say: Callable[[str], None], versions: dict[str, str]) -> Aud
         rows = _rows(engine)
         say("listing")
         issues, shortened = failing(engine, rules, counts, job)
+        say("grouping")
+        shares, notes = grouped(engine, rules, counts) if job.groups else ([], [])
         dialect = connection.dialect
         server = ".".join(map(str, dialect.server_version_info or ()))
     order = {each.id: at for at, each in enumerate(job.suite.rules)}
@@ -61,6 +64,8 @@ def audit(job: Job, say: Callable[[str], None], versions: dict[str, str]) -> Aud
         counts=tuple(sorted(counts, key=lambda each: order[each.rule])),
         issues=tuple(issues),
         shortened=tuple(shortened),
+        shares=tuple(shares),
+        notes=tuple(notes),
         seconds=time.monotonic() - began,
         versions={**versions, dialect.name: server},
     )

@@ -56,6 +56,18 @@ class AuditEngine(SqlAlchemyExecutionEngine):
     def close(self) -> None:
         """Nothing: the connection belongs to whoever gave it."""
 
+    def named(self) -> list[sa.Label[Any]]:
+        """A row's key, owner and region as ``row_key``, ``row_owner`` and ``row_region``."""
+        suite = self.suite
+        return [
+            sa.column(suite.key).label("row_key"),
+            self._or_null(suite.owner_column).label("row_owner"),
+            self._or_null(suite.region_column).label("row_region"),
+        ]
+
+    def _or_null(self, name: str | None) -> sa.ColumnElement[Any]:
+        return sa.column(name) if name is not None and name in self.table.kinds else sa.null()
+
     def spent(self) -> bool:
         """Whether it makes no sense to ask the database again."""
         return any(lost(each) or timed_out(each) for each in self.errors)

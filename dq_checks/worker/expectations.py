@@ -116,24 +116,17 @@ def repeated(how: Counting, engine: AuditEngine) -> sa.Select[Any]:
 
 
 def dangling(how: Counting, engine: AuditEngine) -> sa.Select[Any]:
-    """The rows, as ``row_key`` and ``row_owner``, whose reference leads nowhere."""
-    suite, kinds = engine.suite, engine.table.kinds
-    expression(["filled", how.columns[0]], kinds)
+    """The rows whose reference leads nowhere."""
+    kinds = engine.table.kinds
     rows = (
-        sa.select(
-            sa.column(suite.key).label("row_key"),
-            (sa.column(suite.owner_column) if suite.owner_column in kinds else sa.null()).label(
-                "row_owner"
-            ),
-            sa.column(how.columns[0]).label("link"),
-        )
+        sa.select(*engine.named(), sa.column(how.columns[0]).label("link"))
         .select_from(engine.table.source)
         .where(expression(how.checked, kinds))
         .subquery("rows")
     )
-    other = sa.table(how.table, sa.column(how.key), schema=suite.table_schema).alias("other")
+    other = sa.table(how.table, sa.column(how.key), schema=engine.suite.table_schema).alias("other")
     found = sa.exists().where(other.c[how.key] == rows.c.link)
-    return sa.select(rows.c.row_key, rows.c.row_owner).where(~found)
+    return sa.select(rows.c.row_key, rows.c.row_owner, rows.c.row_region).where(~found)
 
 
 class _Rule(BatchExpectation):

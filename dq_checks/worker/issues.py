@@ -49,28 +49,27 @@ def _wanted(count: Count, threshold: float, job: Job) -> bool:
 
 
 def _keys(engine: AuditEngine, compiled: Compiled, limit: int) -> Iterator[Issue]:
-    query = _QUERIES[compiled.how.how](engine, compiled).limit(limit)
+    query = bad_rows(engine, compiled).limit(limit)
     with (
         engine.connection.begin_nested(),
         engine.connection.execute(query.execution_options(yield_per=_BATCH)) as rows,
     ):
-        for key, owner in rows:
+        for key, owner, _ in rows:
             yield Issue(
                 rule=compiled.rule.id, key=str(key), owner="" if owner is None else str(owner)
             )
 
 
-def _named(engine: AuditEngine) -> list[Any]:
-    suite, kinds = engine.suite, engine.table.kinds
-    owner = sa.column(suite.owner_column) if suite.owner_column in kinds else sa.null()
-    return [sa.column(suite.key).label("row_key"), owner.label("row_owner")]
+def bad_rows(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
+    """The rows that break a rule, as ``row_key``, ``row_owner`` and ``row_region``."""
+    return _QUERIES[compiled.how.how](engine, compiled)
 
 
-def _bad_rows(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
+def _breaking(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
     kinds, how = engine.table.kinds, compiled.how
     good = sa.func.coalesce(expression(how.good, kinds), sa.false())
     return (
-        sa.select(*_named(engine))
+        sa.select(*engine.named())
         .select_from(engine.table.source)
         .where(expression(how.checked, kinds), sa.not_(good))
     )
@@ -81,14 +80,14 @@ def _shared_keys(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
     parts = [key_part(each, kinds, ignore_case=how.ignore_case) for each in how.columns]
     groups = repeated(how, engine).having(sa.func.count() > 1).subquery("groups")
     rows = (
-        sa.select(*_named(engine), *[each.label(f"k{at}") for at, each in enumerate(parts)])
+        sa.select(*engine.named(), *[each.label(f"k{at}") for at, each in enumerate(parts)])
         .select_from(engine.table.source)
         .where(expression(how.checked, kinds))
         .subquery("rows")
     )
     same = sa.and_(*(rows.c[f"k{at}"] == groups.c[f"k{at}"] for at in range(len(parts))))
     return (
-        sa.select(rows.c.row_key, rows.c.row_owner)
+        sa.select(rows.c.row_key, rows.c.row_owner, rows.c.row_region)
         .select_from(rows.join(groups, same))
         .order_by(*(rows.c[f"k{at}"] for at in range(len(parts))), rows.c.row_key)
     )
@@ -98,4 +97,4 @@ def _dangling(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
     return dangling(compiled.how, engine)
 
 
-_QUERIES = {"rows": _bad_rows, "unique": _shared_keys, "reference": _dangling}
+_QUERIES = {"rows": _breaking, "unique": _shared_keys, "reference": _dangling}

@@ -17,6 +17,7 @@ SUITE = """
 name: people
 entity: contact
 table: people
+owner_column: owner_id
 rules:
   - id: people.name.filled
     title: A person has a name
@@ -34,7 +35,7 @@ def place(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -
     for name in [each for each in os.environ if each.startswith("CRMOPS_")]:
         monkeypatch.delenv(name)
     database.do(
-        "create table people (id bigint, name text)",
+        "create table people (id bigint, name text, owner_id int default 7)",
         "insert into people select i, case when i > 1 then 'Planted-Person' end"
         " from generate_series(1, 10) i",
     )
@@ -69,6 +70,12 @@ def test_audit_and_score(place: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert secret not in said.out + said.err
         assert secret.encode() not in kept
     assert crmops(["dq", "score"]) == 0
+    capsys.readouterr()
+    assert crmops(["dq", "score", "--by", "owner", "--json"]) == 0
+    (group,) = json.loads(capsys.readouterr().out)["groups"]
+    assert (group["group"], group["score"], group["bad"]) == ("7", "0.900000", "1")
+    assert crmops(["dq", "score", "--by", "colour"]) == 2
+    assert crmops(["dq", "score", "--by", "team"]) == 3
 
 
 def test_a_failed_audit_says_what_is_wrong(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

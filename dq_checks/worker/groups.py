@@ -1,0 +1,103 @@
+"""A and B by owner, team and region: one more scan, and one query a rule that needs its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from dq_checks.expressions import expression
+from dq_checks.messages import Count, Share
+from dq_checks.worker.engine import AuditEngine
+from dq_checks.worker.issues import bad_rows
+from dq_checks.worker.refusals import explain
+
+if TYPE_CHECKING:
+    from dq_checks.worker.audit import Compiled
+
+MOST_GROUPS = 20_000
+Group = tuple[Any, Any]
+Teams = dict[Any, tuple[Any, Any]]
+
+
+def grouped(
+    engine: AuditEngine, rules: Sequence[Compiled], counts: Sequence[Count]
+) -> tuple[list[Share], list[str]]:
+    """The share of each owner and region in each rule that was counted, and what went wrong."""
+    counted = {each.rule for each in counts if each.status == "counted" and each.checked}
+    wanted = [each for each in rules if each.rule.id in counted]
+    columns = {engine.suite.owner_column, engine.suite.region_column} & set(engine.table.kinds)
+    if not columns or not wanted or engine.spent():
+        return [], []
+    try:
+        found = _counts(engine, wanted)
+        teams, notes = _teams(engine)
+    except SQLAlchemyError as error:
+        return [], [f"no scores by owner: {explain(error)}"]
+    if len(found) > MOST_GROUPS:
+        return [], [f"no scores by owner: there are more than {MOST_GROUPS} owners"]
+    return [
+        _share(group, compiled.rule.id, numbers, teams)
+        for group, shares in found.items()
+        for compiled, numbers in zip(wanted, shares, strict=True)
+    ], notes
+
+
+def _counts(engine: AuditEngine, rules: Sequence[Compiled]) -> dict[Group, list[list[int]]]:
+    """For each group the [B, A] of each rule."""
+    kinds, how = engine.table.kinds, [each.how for each in rules]
+    terms = [each.checked for each in how] + [each.good or each.checked for each in how]
+    sums = [sa.func.count(sa.case((expression(each, kinds), 1))) for each in terms]
+    rows = engine.execute_query(_by_group(engine, engine.table.source, sums)).all()
+    size = len(rules)
+    found = {
+        (row[0], row[1]): [[row[2 + at], row[2 + size + at]] for at in range(size)] for row in rows
+    }
+    needing = [] if len(found) > MOST_GROUPS else list(enumerate(rules))
+    for at, each in needing:
+        if each.how.how == "rows":
+            continue
+        bad = bad_rows(engine, each).order_by(None).subquery("bad")
+        query = sa.select(bad.c.row_owner, bad.c.row_region, sa.func.count()).group_by(
+            bad.c.row_owner, bad.c.row_region
+        )
+        for owner, region, number in engine.execute_query(query).all():
+            found[owner, region][at][1] -= number
+    return found
+
+
+def _by_group(engine: AuditEngine, source: sa.FromClause, sums: list[Any]) -> sa.Select[Any]:
+    _, owner, region = engine.named()
+    keys = [each for each in (owner, region) if not isinstance(each.element, sa.Null)]
+    query = sa.select(owner, region, *sums).select_from(source)
+    return query.group_by(*(each.element for each in keys)).limit(MOST_GROUPS + 1)
+
+
+def _teams(engine: AuditEngine) -> tuple[Teams, list[str]]:
+    """The team and region of each owner."""
+    where = engine.suite.owners
+    if where is None:
+        return {}, []
+    names = [where.key, where.team, where.region]
+    columns = [sa.column(each) if each else sa.null() for each in names]
+    table = sa.table(where.table, schema=engine.suite.table_schema)
+    try:
+        rows = engine.execute_query(sa.select(*columns).select_from(table)).all()
+    except SQLAlchemyError as error:
+        return {}, [f"no scores by team: table {where.table}: {explain(error)}"]
+    return {row[0]: (row[1], row[2]) for row in rows}, []
+
+
+def _share(group: Group, rule: str, numbers: Sequence[int], teams: Teams) -> Share:
+    owner, region = group
+    team, home = teams.get(owner, (None, None))
+    found: dict[str, str | None] = defaultdict(lambda: None)
+    for name, value in (("owner", owner), ("team", team), ("region", region or home)):
+        found[name] = None if value is None else str(value)
+    return Share(
+        owner=found["owner"], team=found["team"], region=found["region"],
+        rule=rule, checked=numbers[0], good=numbers[1],
+    )  # fmt: skip

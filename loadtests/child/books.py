@@ -35,13 +35,15 @@ class Books:
         if len(kept) < MAX_EXAMPLES:
             kept.append({"operation": operation, "outcome": outcome, **details})
 
-    def slow(self, seconds: float, **details: Any) -> None:
-        """Keep a request if it is among the slowest of this second."""
-        slowest = self.slowest
-        if len(slowest) < MAX_SLOWEST or seconds > slowest[-1]["seconds"]:
-            slowest.append({"seconds": round(seconds, 6), **details})
-            slowest.sort(key=lambda each: -float(each["seconds"]))
-            del slowest[MAX_SLOWEST:]
+    def is_slow(self, seconds: float) -> bool:
+        """Whether a request is among the slowest of this second."""
+        return len(self.slowest) < MAX_SLOWEST or seconds > self.slowest[-1]["seconds"]
+
+    def slow(self, seconds: float, operation: str, trace: str) -> None:
+        """Keep a request that is among the slowest."""
+        self.slowest.append({"seconds": round(seconds, 6), "operation": operation, "trace": trace})
+        self.slowest.sort(key=lambda each: -float(each["seconds"]))
+        del self.slowest[MAX_SLOWEST:]
 
     def hand_over(self) -> dict[str, Any]:
         """Everything since the last time as plain data, leaving nothing behind."""

@@ -17,13 +17,16 @@ from crmops.wire import Call, Reply
 from loadtests.child.books import Books
 from loadtests.child.connection import Connection, ConnectionLost, Endpoint, Overdue, tls_context
 from loadtests.child.sweeper import Sweeper
-from loadtests.http1 import Heads, LazyHeaders, ProtocolError, decoded, request_bytes
+from loadtests.http1 import Heads, ProtocolError, decoded, request_bytes
 
 THROTTLE_TRIES = 3
 """How often a throttled call is sent again after the time that the CRM asked for."""
 
 BURST = 0.1
 """Seconds of allowance that may be saved up under a rate cap."""
+
+SAMPLED = 100
+"""One call in so many asks the CRM to keep its trace; every call carries an id."""
 
 DEFAULT_RETRY_AFTER = 1.0
 MAX_RETRY_AFTER = 60.0
@@ -90,7 +93,7 @@ class Sent:
     problem: CallFailed | None
     seconds: float
     started: float
-    trace: str
+    number: int
 
 
 class Client:
@@ -99,9 +102,10 @@ class Client:
     def __init__(
         self, site: Site, classify: Callable[[Reply], CallFailed | None], rng: random.Random
     ) -> None:
-        self._site = site
+        self._site, self._books, self._prefix = site, site.books, site.prefix
         self._classify = classify
-        self._rng = rng
+        self._mine = b"%016x" % rng.getrandbits(64)
+        self._number = rng.getrandbits(62)
         self._connection = Connection(site.endpoint, site.sweeper, site.target.timeout)
         fixed = {"User-Agent": AGENT, "Accept-Encoding": "gzip"}
         self._heads = Heads(site.host, fixed)
@@ -112,23 +116,21 @@ class Client:
 
     def send(self, call: Call) -> Sent:
         """Send a call once.  Never raises for what the CRM or the network does."""
-        trace = f"{self._rng.getrandbits(128) | 1:032x}"
-        sampled = 1 if self._rng.random() < 0.01 else 0
-        extra = f"traceparent: 00-{trace}-{trace[16:]}-0{sampled}\r\n".encode()
+        self._number = number = self._number + 1
+        flag = b"00" if number % SAMPLED else b"01"
+        extra = b"traceparent: 00-%b%016x-%016x-%b\r\n" % (self._mine, number, number, flag)
         reply: Reply | None = None
-        self._site.books.in_flight += 1
+        books = self._books
+        books.in_flight += 1
         started = time.perf_counter()
         try:
-            path = self._site.prefix + call.path
-            message = request_bytes(
-                call.method, path, self._heads.of(call.headers), call.body, extra
-            )
+            head = self._heads.of(call.method, call.headers)
+            message = request_bytes(call.method, self._prefix + call.path, head, extra, call.body)
             answer = self._connection.exchange(message, call.method, idempotent=call.idempotent)
             seconds = time.perf_counter() - started
-            headers = LazyHeaders(answer.head)
-            body = answer.body
-            if coding := headers.get("content-encoding"):
-                body = decoded(body, coding)
+            headers, body = answer.headers, answer.body
+            if headers.encoded:
+                body = decoded(body, headers["content-encoding"])
             reply = Reply(answer.status, headers, body)
             problem = self._classify(reply)
         except Overdue as late:
@@ -138,8 +140,12 @@ class Client:
             seconds = time.perf_counter() - started
             problem = CallFailed(Outcome.TRANSPORT, str(lost))
         finally:
-            self._site.books.in_flight -= 1
-        return Sent(reply, problem, seconds, started, trace)
+            books.in_flight -= 1
+        return Sent(reply, problem, seconds, started, number)
+
+    def trace_of(self, sent: Sent) -> str:
+        """The trace id that a call carried."""
+        return f"{self._mine.decode()}{sent.number:016x}"
 
     def tell_locust(self, call: Call, sent: Sent, failure: bool) -> None:
         """Fire locust's event, as every client of it does."""

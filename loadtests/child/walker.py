@@ -118,7 +118,7 @@ class Walker:
         """The run is over and the answer is not there: the slowest calls must not be left out."""
         problem = CallFailed(Outcome.TIMEOUT, "no whole answer before the run was over")
         waited = time.perf_counter() - started
-        self._count(call, Sent(None, problem, waited, started, ""), problem.outcome.value)
+        self._count(call, Sent(None, problem, waited, started, 0), problem.outcome.value)
 
     def _resume(
         self, talk: Generator[Order, Reply | None, Any], call: Call, sent: Sent
@@ -141,7 +141,7 @@ class Walker:
         return order
 
     def _count(self, call: Call, sent: Sent, label: str) -> None:
-        key = Key(call.name, self._role, self._phase(), label)
+        key = (call.name, self._role, self._phase(), label)
         micros = int(sent.seconds * 1_000_000)
         books, intended = self._books, self.intended
         if intended is not None:
@@ -158,8 +158,8 @@ class Walker:
             books.example(
                 call.name, label, status=problem.status, code=problem.code[:60], detail=words
             )
-        if not failure:
-            books.slow(micros / 1e6, operation=call.name, trace=sent.trace)
+        if not failure and books.is_slow(micros / 1e6):
+            books.slow(micros / 1e6, call.name, self._client.trace_of(sent))
         self._client.tell_locust(call, sent, failure)
 
 

@@ -1,0 +1,383 @@
+"""What a request costs the generator: our client, locust's two, hey and wrk, in one go.
+
+Everybody sends GETs over kept-alive connections to one small server of its own process that
+answers 1.5 KB of JSON.  Counted are the CPU microseconds (user and system) of the generator for
+one request, after a warm-up.  The sides take turns, so that a busy minute hits all of them;
+ratios are of the medians of the rounds.  hey and wrk come from Debian; unpacked, not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+PATH = "/api/v1/accounts?limit=20"
+BODY = b'{"pad": "%s"}' % (b"x" * (1549 - 11))
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Sat, 21 Nov 2026 09:00:00 GMT\r\n"
+    b"Content-Type: application/json\r\nCache-Control: no-store\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+)
+TIMES_CHEAPER, TIMES_HEY, TIMES_CHEAPER_TLS = 5.0, 1.2, 4.0
+CROWD = {"rate": 0.01, "rss": 250e6, "lag": 0.050}
+TOOLS = {"hey": ("hey",), "wrk": ("wrk", "libluajit-5.1-2", "libluajit-5.1-common")}
+
+
+# -- sides: each is run as a process of its own --------------------------------------------------
+
+
+def serve(certificate: str) -> None:
+    """The server: answers every request that arrives whole; prints its port."""
+    from gevent.server import StreamServer
+
+    def handle(sock: Any, _address: Any) -> None:
+        try:
+            while data := sock.recv(65536):
+                sock.sendall(ANSWER * data.count(b"\r\n\r\n"))
+        except OSError:
+            pass
+
+    options = {"certfile": certificate, "keyfile": certificate} if certificate else {}
+    server = StreamServer(("127.0.0.1", 0), handle, backlog=4096, **options)
+    server.start()
+    sys.stdout.write(f"{server.server_port}\n")
+    sys.stdout.flush()
+    server.serve_forever()
+
+
+def locust_user(side: str, site: Any) -> type:
+    """The locust user class of one side."""
+    from locust import FastHttpUser, HttpUser, User, constant, task
+
+    if side in ("fast", "stock"):
+        base = FastHttpUser if side == "fast" else HttpUser
+
+        class Stock(base):  # type: ignore[misc, valid-type]
+            wait_time = constant(0)
+
+            @task
+            def ask(self) -> None:
+                self.client.get(PATH, name="list")
+
+        return Stock
+
+    import random
+
+    from crmops.wire import Call
+    from loadtests.child.client import Client
+    from loadtests.recording import Key
+
+    call = Call("GET", PATH, "list", {"authorization": "Bearer token"}, None, True)
+    key = Key("list", "rep", "day", "ok")
+
+    class Lean(User):  # type: ignore[misc]
+        wait_time = constant(0)
+
+        def __init__(self, environment: Any) -> None:
+            super().__init__(environment)
+            self.client = Client(site, lambda reply: None, random.Random(1))
+
+        @task
+        def ask(self) -> None:
+            sent = self.client.send(call)
+            site.books.response.add(key, int(sent.seconds * 1e6))
+            self.client.tell_locust(call, sent, failure=False)
+
+    return Lean
+
+
+def generate(side: str, url: str, users: int, seconds: float, ca_file: str) -> dict[str, float]:
+    """Run one of the locust sides and say what it cost."""
+    import gevent
+    import locust  # noqa: F401 - patches first of all
+    from locust.env import Environment
+
+    from crmops.target import Target
+    from loadtests.child.books import Books
+    from loadtests.child.client import open_site
+
+    environment = Environment(host=url)
+    target = Target(name="bench", connector="refcrm", url=url, ca_file=ca_file)
+    site = open_site(target, Books(), 1e9, environment.events.request.fire)
+    environment.user_classes = [locust_user(side, site)]
+    runner = environment.create_local_runner()
+    runner.start(users, spawn_rate=users)
+    gevent.sleep(1.5)
+    total = environment.stats.total
+    cpu, requests = time.process_time(), total.num_requests
+    gevent.sleep(seconds)
+    cpu, requests = time.process_time() - cpu, total.num_requests - requests
+    return {"us": cpu / max(requests, 1) * 1e6, "requests": requests, "failed": total.num_failures}
+
+
+def crowd(url: str, people: int, seconds: float) -> dict[str, float]:
+    """Many people with 5 to 10 s of thinking between requests, in this process on one core."""
+    import random
+
+    import gevent
+    import locust  # noqa: F401 - patches first of all
+    from locust import User, between, task
+    from locust.env import Environment
+
+    from crmops.target import Target
+    from crmops.wire import Call
+    from loadtests.buckets import Buckets
+    from loadtests.child.books import Books
+    from loadtests.child.client import Client, open_site
+    from loadtests.child.health import Health
+    from loadtests.recording import Key
+
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE,
+        (min(people + 200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 1
+        + (resource.getrlimit(resource.RLIMIT_NOFILE)[1],),
+    )
+    environment = Environment(host=url)
+    site = open_site(
+        Target(name="bench", connector="refcrm", url=url),
+        Books(),
+        1e9,
+        environment.events.request.fire,
+    )
+    call = Call("GET", PATH, "list", {}, None, True)
+    key = Key("list", "rep", "day", "ok")
+
+    class Person(User):  # type: ignore[misc]
+        wait_time = between(5, 10)
+
+        def __init__(self, environment: Any) -> None:
+            super().__init__(environment)
+            self.client = Client(site, lambda reply: None, random.Random(1))
+
+        def on_start(self) -> None:
+            gevent.sleep(random.uniform(0, 7.5))
+
+        @task
+        def ask(self) -> None:
+            sent = self.client.send(call)
+            site.books.response.add(key, int(sent.seconds * 1e6))
+            self.client.tell_locust(call, sent, failure=False)
+
+    environment.user_classes = [Person]
+    runner = environment.create_local_runner()
+    runner.start(people, spawn_rate=1000)
+    while runner.user_count < people:
+        gevent.sleep(0.1)
+    gevent.sleep(15)
+    health, total = Health(), environment.stats.total
+    cpu, requests = time.process_time(), total.num_requests
+    began = time.monotonic()
+    gevent.sleep(seconds)
+    took = time.monotonic() - began
+    cpu, requests = time.process_time() - cpu, total.num_requests - requests
+    seen = health.hand_over()
+    return {
+        "rate": requests / took,
+        "scheduled": people / 7.5,
+        "cores": cpu / took,
+        "us": cpu / max(requests, 1) * 1e6,
+        "rss": seen["rss"],
+        "lag": Buckets.unpack(seen["lag"]).percentile(0.99) or 0.0,
+        "failed": total.num_failures,
+    }
+
+
+# -- the parent ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def server(certificate: str = "") -> Iterator[str]:
+    """A server process; yields its address."""
+    command = [sys.executable, __file__, "--serve", *([certificate] if certificate else [""])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def own(side: str, url: str, options: argparse.Namespace, ca_file: str = "") -> dict[str, float]:
+    """One of the locust sides, in a process of its own."""
+    command = [sys.executable, __file__, "--side", side, "--url", url, "--ca", ca_file]
+    command += ["--users", str(options.users), "--seconds", str(options.seconds)]
+    command += ["--people", str(options.people)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def hey(binary: str, url: str, options: argparse.Namespace) -> dict[str, float]:
+    """hey on one core: CPU of the whole process, start-up included."""
+    command = [binary, "-z", f"{options.seconds}s", "-c", str(options.users), "-cpus", "1"]
+    text, cpu = timed([*command, f"{url}{PATH}"])
+    requests = sum(int(each) for each in re.findall(r"\[200\]\s+(\d+) responses", text))
+    return {"us": cpu / max(requests, 1) * 1e6, "requests": requests, "failed": 0}
+
+
+def wrk(binary: str, url: str, options: argparse.Namespace) -> dict[str, float]:
+    """wrk with one thread: CPU of the whole process."""
+    command = [binary, "-t", "1", "-c", str(options.users), "-d", f"{options.seconds:.0f}s"]
+    text, cpu = timed([*command, f"{url}{PATH}"])
+    match = re.search(r"(\d+) requests in", text)
+    requests = int(match[1]) if match else 0
+    return {"us": cpu / max(requests, 1) * 1e6, "requests": requests, "failed": 0}
+
+
+def timed(command: list[str]) -> tuple[str, float]:
+    """What a program printed, and its CPU seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = dict(os.environ)
+    library = Path(command[0]).parent.parent / "lib" / f"{os.uname().machine}-linux-gnu"
+    environment["LD_LIBRARY_PATH"] = str(library)
+    text = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment, timeout=120
+    ).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return text, (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
+
+
+def tool(name: str, folder: Path) -> str:
+    """A program on the PATH, else unpacked from Debian into ``folder``; empty if neither works."""
+    found = shutil.which(name)
+    if found or not shutil.which("apt-get"):
+        return found or ""
+    place = folder / name
+    place.mkdir()
+    fetched = subprocess.run(
+        ["apt-get", "download", *TOOLS[name]], cwd=place, capture_output=True, check=False
+    )
+    for package in place.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", str(package), str(place)], check=False)
+    binary = place / "usr" / "bin" / name
+    return str(binary) if fetched.returncode == 0 and binary.exists() else ""
+
+
+def certificate(folder: Path) -> str:
+    """A certificate for 127.0.0.1 with its key, in one file."""
+    path = folder / "server.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-keyout", str(folder / "key.pem"), "-out", str(folder / "crt.pem")]
+    command += ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_text((folder / "key.pem").read_text() + (folder / "crt.pem").read_text())
+    ssl.create_default_context(cafile=str(folder / "crt.pem"))
+    return str(path)
+
+
+def rounds(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+    """CPU microseconds a request of every side, round by round."""
+    costs: dict[str, list[float]] = {}
+    binaries = {name: tool(name, folder) for name in TOOLS}
+    pem = certificate(folder)
+    with server() as plain, server(pem) as secure:
+        sides: dict[str, Callable[[], dict[str, float]]] = {
+            "FastHttpUser": lambda: own("fast", plain, options),
+            "HttpUser": lambda: own("stock", plain, options),
+            "lean": lambda: own("lean", plain, options),
+            "FastHttpUser TLS": lambda: own("fast", secure, options),
+            "lean TLS": lambda: own("lean", secure, options, str(folder / "crt.pem")),
+        }
+        if binaries["hey"]:
+            sides["hey"] = lambda: hey(binaries["hey"], plain, options)
+        if binaries["wrk"]:
+            sides["wrk"] = lambda: wrk(binaries["wrk"], plain, options)
+        for _ in range(options.rounds):
+            for name, run in sides.items():
+                found = run()
+                if found["failed"]:
+                    raise SystemExit(f"{name}: {found['failed']:.0f} requests failed")
+                costs.setdefault(name, []).append(found["us"])
+    return costs
+
+
+def report(costs: dict[str, list[float]], many: dict[str, float] | None) -> bool:
+    """Print the table and the JSON line; True if the targets are met."""
+    middle = {name: statistics.median(each) for name, each in costs.items()}
+    print(f"{'side':<20}{'us/request':>12}{'rounds':>40}")
+    for name, cost in sorted(middle.items(), key=lambda each: each[1]):
+        print(f"{name:<20}{cost:>12.1f}{', '.join(f'{each:.1f}' for each in costs[name]):>40}")
+    ratios = {
+        "FastHttpUser/lean": middle["FastHttpUser"] / middle["lean"],
+        "HttpUser/lean": middle["HttpUser"] / middle["lean"],
+        "FastHttpUser/lean TLS": middle["FastHttpUser TLS"] / middle["lean TLS"],
+    }
+    ratios |= {f"lean/{each}": middle["lean"] / middle[each] for each in TOOLS if each in middle}
+    met = (
+        ratios["FastHttpUser/lean"] >= TIMES_CHEAPER
+        and ratios["FastHttpUser/lean TLS"] >= TIMES_CHEAPER_TLS
+        and ratios.get("lean/hey", 99.0) <= TIMES_HEY
+    )
+    targets: dict[str, float] = {
+        "FastHttpUser/lean": TIMES_CHEAPER,
+        "FastHttpUser/lean TLS": TIMES_CHEAPER_TLS,
+        "lean/hey": TIMES_HEY,
+    }
+    if many:
+        off = abs(many["rate"] / many["scheduled"] - 1)
+        print(
+            f"\n{many['people']:.0f} people, 5 to 10 s of thinking: {many['rate']:.0f} of "
+            f"{many['scheduled']:.0f} requests a second, {many['cores']:.2f} cores, "
+            f"{many['rss'] / 1e6:.0f} MB, loop lag p99 {many['lag'] * 1000:.0f} ms"
+        )
+        ratios |= {"crowd rate off": off, "crowd MB": many["rss"] / 1e6, "crowd lag s": many["lag"]}
+        targets |= {f"crowd {name}": limit for name, limit in CROWD.items()}
+        met = met and off <= CROWD["rate"] and many["rss"] < CROWD["rss"]
+        met = met and many["lag"] < CROWD["lag"] and not many["failed"]
+    rounded = {name: round(each, 4) for name, each in ratios.items()}
+    print(json.dumps({"bench": "load_client", "ratios": rounded, "targets": targets, "met": met}))
+    return met
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--users", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--people", type=int, default=10_000, help="of the crowd; 0: no crowd")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    parser.add_argument("--ca", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve is not None:
+        serve(options.serve)
+        return 0
+    if options.side:
+        if options.side == "crowd":
+            found = crowd(options.url, options.people, 20)
+        else:
+            found = generate(options.side, options.url, options.users, options.seconds, options.ca)
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()
+        os._exit(0)
+    with tempfile.TemporaryDirectory() as name:
+        costs = rounds(options, Path(name))
+        many = None
+        if options.people:
+            with server() as url:
+                many = {**own("crowd", url, options), "people": float(options.people)}
+    return 0 if report(costs, many) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

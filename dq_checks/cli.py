@@ -114,6 +114,39 @@ def score(
     _print_groups(runs, by, as_json=as_json)
 
 
+@app.command("worklist")
+def worklist(
+    suite: Annotated[str, typer.Argument(help="The suite whose newest audit is handed out.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to write: .csv or .xlsx.")],
+    owner: Annotated[
+        str, typer.Option("--owner", help="Only of this owner of records or of rules.")
+    ] = "",
+    target: TargetOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the records of the newest audit that somebody must mend, with links and cost."""
+    from dq_checks.catalogue import choose, find_suites
+    from dq_checks.handout import tasks, write
+    from dq_checks.settings import Settings
+
+    ctx = context()
+    name = ctx.target(target).name
+    settings = ctx.config.parse("dq", Settings)
+    (chosen,) = choose(find_suites(settings.suite_directories), [suite])
+    ran = ctx.history.latest(Kind.DQ, name, chosen.name)
+    if ran is None:
+        raise UnknownEvidence(
+            f"suite {suite!r} was never audited", hint=f"Run `crmops dq run {suite}`."
+        )
+    cost = settings.minutes_per_record
+    found = tasks(ran, chosen, ctx.history, link=settings.record_link, minutes=cost, owner=owner)
+    write(out, found)
+    hours = len(found) * cost / 60
+    payload = {"run": ran.id, "file": str(out), "tasks": len(found), "hours": round(hours, 2)}
+    said = f"{out}: {len(found)} records to mend, about {hours:.1f} hours"
+    emit(payload, as_json=as_json, table=lambda: said)
+
+
 @app.command("list")
 def list_(as_json: JsonFlag = False) -> None:
     """The suites there are and their rules."""

@@ -43,6 +43,12 @@ class Settings(BaseModel):
     groups: bool = Field(
         default=True, description="scores by owner, team and region, for one more scan"
     )
+    record_link: str = Field(
+        default="", description="address of a record: https://crm/{table}/{id}, also {entity}"
+    )
+    minutes_per_record: Annotated[
+        float, Field(ge=0, description="what it costs a person to mend one, for worklists")
+    ] = 3.0
     worklist: Literal["none", "failed", "all"] = Field(
         default="failed", description="which rules' records are listed: none, failed, all"
     )

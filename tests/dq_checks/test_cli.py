@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import python_calamine
 
 from crmops.cli import run as crmops
 from tests.dq_checks.support import Database
@@ -74,6 +75,17 @@ def test_audit_and_score(place: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert crmops(["dq", "score", "--by", "owner", "--json"]) == 0
     (group,) = json.loads(capsys.readouterr().out)["groups"]
     assert (group["group"], group["score"], group["bad"]) == ("7", "0.900000", "1")
+    link = ["--set", "dq.record_link=https://crm.example/{table}/{id}", "dq", "worklist", "people"]
+    for name in ("mine.csv", "mine.xlsx"):
+        assert crmops([*link, "--owner", "7", "--out", name]) == 0
+        assert "1 records to mend, about 0.1 hours" in capsys.readouterr().out
+    assert ",1,7,,https://crm.example/people/1,3.0" in (place / "mine.csv").read_text()
+    sheet = python_calamine.load_workbook(place / "mine.xlsx").get_sheet_by_index(0).to_python()
+    assert sheet[1][3:7] == ["1", "7", "", "https://crm.example/people/1"]
+    assert crmops([*link, "--owner", "8", "--out", "none.csv"]) == 0
+    assert crmops([*link, "--out", "mine.doc"]) == 2
+    assert crmops([*link, "--out", "nowhere/mine.csv"]) == 4
+    assert crmops(["dq", "worklist", "teams", "--out", "x.csv"]) == 3
     assert crmops(["dq", "score", "--by", "colour"]) == 2
     assert crmops(["dq", "score", "--by", "team"]) == 3
 

@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crmops.cli_support import JsonFlag, TargetOption, context, emit, exit_with, table, verdict_text
+from crmops.cli_support import (
+    JsonFlag,
+    TargetOption,
+    console,
+    context,
+    emit,
+    exit_with,
+    table,
+    verdict_text,
+)
 from crmops.errors import ConfigError, UsageError
+from crmops.record import Verdict
 from crmops.units import human_seconds, human_value
 
 if TYPE_CHECKING:
@@ -17,6 +27,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Go, no-go or unknown, from stored evidence alone.", no_args_is_help=True)
 
 COLUMNS = ("requirement", "verdict", "number", "limit", "samples", "age", "evidence", "reason")
+WIDE_ENOUGH = 150
+"""Columns of a terminal that has room for the reasons beside the numbers."""
 
 
 @app.command("check")
@@ -85,10 +97,35 @@ def _payload(run_id: str, decision: Decision) -> dict[str, Any]:
 
 
 def gate_table(decision: Decision) -> object:
-    """The decision as a table for people: requirement, verdict, number, limit, evidence."""
-    rows = [_row(each) for each in decision.rulings]
+    """The decision for people: requirement, verdict, number, limit, evidence, and every reason.
+
+    Where there is no room for reasons beside the numbers, those of what is unmet follow below.
+    """
     title = f"gate {decision.gate} on {decision.target}: {decision.word.upper()}"
-    return table(title, COLUMNS, rows)
+    rows = [_row(each) for each in decision.rulings]
+    if console().width >= WIDE_ENOUGH:
+        return table(title, COLUMNS, rows)
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.text import Text
+
+    short = [
+        (*row[:4], f"{each.requirement.kind} {each.requirement.subject}")
+        for row, each in zip(rows, decision.rulings, strict=True)
+    ]
+    narrow = table(title, (*COLUMNS[:4], "evidence"), short)
+    narrow.box = SIMPLE_HEAD
+    for column in narrow.columns[1:]:
+        column.no_wrap = True
+    unmet = [each for each in decision.rulings if each.verdict is not Verdict.PASS]
+    reasons = [Text(f"{each.requirement.name}: {_reason(each)}") for each in unmet]
+    return Group(narrow, *reasons)
+
+
+def _reason(ruling: Ruling) -> str:
+    if ruling.waiver is None:
+        return ruling.reason
+    return f"{ruling.reason} (waived by {ruling.waiver.approver} until {ruling.waiver.expires})"
 
 
 def _row(ruling: Ruling) -> tuple[object, ...]:
@@ -97,9 +134,6 @@ def _row(ruling: Ruling) -> tuple[object, ...]:
     limit = "passed"
     if requirement.limit is not None:
         limit = f"{requirement.op} {human_value(requirement.limit, unit)}"
-    reason = ruling.reason
-    if ruling.waiver is not None:
-        reason += f" (waived by {ruling.waiver.approver} until {ruling.waiver.expires})"
     return (
         requirement.name,
         verdict_text(ruling.verdict),
@@ -108,5 +142,5 @@ def _row(ruling: Ruling) -> tuple[object, ...]:
         ruling.observed or "-",
         "-" if ruling.age is None else human_seconds(max(ruling.age, 0)),
         ruling.run_id or "-",
-        reason,
+        _reason(ruling),
     )

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from crmops.demo.processes import stop_left_behind
+from crmops.demo.processes import stop_inside, stop_left_behind
 from crmops.errors import AlreadyRunning, CannotRun
 
 STATE = Path(".crmops")
@@ -87,6 +87,7 @@ def rehearsal_place(root: Path) -> Iterator[Place]:
         try:
             yield Place(state, scratch)
         finally:
+            stop_inside(scratch)
             shutil.rmtree(scratch, ignore_errors=True)
             (state / "scratch").unlink(missing_ok=True)
     finally:
@@ -113,6 +114,7 @@ def _sweep(state: Path) -> None:
     if note.exists():
         old = Path(note.read_text().strip())
         if old.name.startswith("crmops-demo-") and not old.is_symlink():
+            stop_inside(old)
             shutil.rmtree(old, ignore_errors=True)
     for each in state.iterdir():
         shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()

@@ -153,6 +153,30 @@ def stop_tree(pids: Sequence[int], wait: subprocess.Popen[bytes] | None = None) 
     psutil.wait_procs(alive, timeout=5)
 
 
+def stop_inside(folder: Path, patience: float = 10.0) -> list[str]:
+    """Stop every process whose command line names our own folder; returns what they were.
+
+    PostgreSQL is nobody's child: when the CRM that began it was killed, this finds it.  SIGINT is
+    its word for a fast shutdown.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and str(folder) in " ".join(process.cmdline()):
+                found.append(process)
+    names = []
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            names.append(process.name())
+            process.send_signal(signal.SIGINT)
+    _, alive = psutil.wait_procs(found, timeout=patience)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
+    return names
+
+
 def _end(child: subprocess.Popen[bytes]) -> None:
     try:
         child.wait(STOP_PATIENCE)

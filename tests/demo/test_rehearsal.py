@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -38,19 +39,25 @@ def temporary_places() -> set[str]:
     return {path.name for path in Path(tempfile.gettempdir()).glob("crmops-demo-*")}
 
 
+def naming(folder: Path) -> list[list[str]]:
+    """Processes that work in a rehearsal of this folder, by their command lines."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(folder) in " ".join(process.cmdline()) and process.pid != os.getpid():
+                found.append(process.cmdline())
+        except psutil.Error:
+            continue
+    return found
+
+
 @pytest.fixture
-def nothing_left() -> Iterator[None]:
+def nothing_left(tmp_path: Path) -> Iterator[None]:
     """Afterwards no process and no temporary directory of a rehearsal is there."""
     before = temporary_places()
     yield
-    assert temporary_places() == before
-    names = ("refcrm", "prometheus", "alertmanager", "crmops-demo-", "postgres")
-    mine = [
-        process.cmdline()
-        for process in psutil.Process().children(recursive=True)
-        if any(name in " ".join(process.cmdline()) for name in names)
-    ]
-    assert mine == []
+    assert temporary_places() <= before
+    assert naming(tmp_path) == []
 
 
 def runs_of(folder: Path, kind: Kind) -> list[Run]:
@@ -71,7 +78,6 @@ def test_a_rehearsal_ends_with_go_and_leaves_nothing_but_its_evidence(
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert "GO after" in said
-    assert said.count("✔ pass") >= 14, said
     assert re.search(r"console: http://127\.0\.0\.1:\d+/launch/launch", said)
     (gate,) = runs_of(tmp_path, Kind.GATE)
     assert gate.verdict is Verdict.PASS
@@ -90,8 +96,9 @@ def test_without_its_evidence_nothing_goes(tmp_path: Path, nothing_left: None) -
     )
     assert done.returncode == 3, done.stdout + done.stderr
     assert "UNKNOWN after" in done.stderr
+    (gate,) = runs_of(tmp_path, Kind.GATE)
     for missing in ("no load 'launch'", "no backup 'database'", "no drill 'restore'"):
-        assert missing in done.stdout
+        assert missing in gate.reason
 
 
 def test_an_unknown_stage_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -147,8 +154,10 @@ def is_serve(words: list[str]) -> bool:
     return "serve" in words and "crmops" in words
 
 
-def is_postgres(words: list[str]) -> bool:
-    return bool(words) and words[0].endswith("/postgres") and "-D" in words
+def postgres(state: Path) -> psutil.Process:
+    """PostgreSQL of the rehearsal: a process of its own, nobody's child."""
+    ready = Path((state / "scratch").read_text()) / "refcrm.json"
+    return psutil.Process(json.loads(ready.read_text())["postgres_pid"])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +165,7 @@ def is_postgres(words: list[str]) -> bool:
     [
         ("load", is_load_child, Kind.LOAD, "load"),
         ("backup", is_playbook, Kind.BACKUP, "backup"),
-        ("backup", is_postgres, Kind.BACKUP, "backup"),
+        ("backup", None, Kind.BACKUP, "backup"),
         ("alert", is_serve, Kind.ALERT, "serve"),
     ],
     ids=["load child", "playbook", "PostgreSQL", "scheduler"],
@@ -165,7 +174,7 @@ def test_what_is_killed_half_way_is_said_and_recorded(
     tmp_path: Path,
     nothing_left: None,
     stage: str,
-    victim: Callable[[list[str]], bool],
+    victim: Callable[[list[str]], bool] | None,
     kind: Kind,
     killed: str,
 ) -> None:
@@ -174,7 +183,7 @@ def test_what_is_killed_half_way_is_said_and_recorded(
         deadline = time.monotonic() + 90
         while not (state / "logs" / f"{stage}.log").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        found = find(demo.pid, victim)
+        found = find(demo.pid, victim) if victim else postgres(state)
         time.sleep(3)  # half way
         found.kill()
         said, _ = demo.communicate(timeout=200)

@@ -18,6 +18,7 @@ from crmops.cli_support import (
 from crmops.errors import UsageError
 from crmops.record import Kind, Run
 from crmops.units import human_value
+from loadtests.compare.cli import compare
 
 if TYPE_CHECKING:
     from loadtests.drive import Live
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from loadtests.workload import Workload
 
 app = typer.Typer(help="Put a CRM under load: thousands of people at work.", no_args_is_help=True)
+app.command("compare")(compare)
 
 
 @app.command("run")

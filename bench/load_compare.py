@@ -1,0 +1,100 @@
+"""Whether `crmops load compare` tells a slower build from the same one, again and again.
+
+A reference CRM serves pairs of short load tests.  Of two runs of the same build the second must
+be called same; with 30 ms more on one operation it must be called worse, for that operation
+alone.  The machine may be busy with other things: the runs before the first pair show how much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+
+from bench._load_lab import Lab, lab
+from crmops.history import History, open_history
+from crmops.record import Run
+from crmops.verdict import Objective
+from loadtests.assignment import prepare
+from loadtests.compare.cli import compare_runs
+from loadtests.compare.table import Comparison
+from loadtests.compare.words import Rules, Word
+from loadtests.run import run_load
+from loadtests.settings import Settings
+from loadtests.workload import Workload
+
+PLANTED, EXTRA = "contacts.search", 0.030
+BEFORE = 5
+WORKLOAD = Workload.model_validate(
+    {
+        "name": "steady",
+        "summary": "a steady day, hastier than life",
+        "users": 120,
+        "pace": 0.05,
+        "phases": [
+            {"name": "arrival", "seconds": 3, "within": 2.5, "judged": False},
+            {"name": "work", "seconds": 9},
+        ],
+        "roles": {"rep": {"share": 1, "journeys": {"browse_open": 3, "search": 5}}},
+    }
+)
+SETTINGS = Settings(
+    objectives=(
+        Objective(measure="response_time.p50", limit=10),
+        Objective(measure="error.ratio", limit=0.05),
+    )
+)
+
+
+def main() -> int:
+    """Run the pairs and print what they were called; 0 if every one was right."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tries", type=int, default=20)
+    tries = parser.parse_args().tries
+    with lab(users=160) as crm:
+        place = crm.place / "state"
+        place.mkdir()
+        history = open_history(f"sqlite:///{place / 'history.db'}", place / "artifacts")
+        try:
+            return _pairs(crm, history, tries)
+        finally:
+            history.close()
+
+
+def _pairs(crm: Lab, history: History, tries: int) -> int:
+    for _ in range(BEFORE):
+        before = _run(crm, history)
+    same: Counter[str] = Counter()
+    slower: Counter[str] = Counter()
+    for number in range(1, tries + 1):
+        plain = _run(crm, history)
+        made = compare_runs(history, before, plain, Rules())
+        same[made.word] += 1
+        _say(number, "same build", made)
+        with crm.faults(latency_seconds=EXTRA, latency_paths=["/api/v1/contacts/search"]):
+            planted = _run(crm, history)
+        made = compare_runs(history, plain, planted, Rules())
+        right = [each.operation for each in made.operations if each.word is Word.WORSE]
+        slower["worse" if right == [PLANTED] else f"worse: {', '.join(right) or 'none'}"] += 1
+        _say(number, "slower build", made)
+        before = plain
+    good = same == {"same": tries} and slower == {"worse": tries}
+    print(f"same build: {dict(same)}; {EXTRA * 1000:.0f} ms more on {PLANTED}: {dict(slower)}")
+    print(f"{'met' if good else 'MISSED'}: {tries} of {tries} each")
+    return 0 if good else 1
+
+
+def _run(crm: Lab, history: History) -> Run:
+    return run_load(prepare(crm.target(), WORKLOAD, SETTINGS), history)
+
+
+def _say(number: int, what: str, made: Comparison) -> None:
+    medians = {
+        each.operation: f"{(each.differences[0].difference or 0) * 1000:+.1f}"
+        for each in made.operations
+    }
+    print(f"{number:3} {what}: {made.word}; {made.reason}; medians, ms: {medians}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

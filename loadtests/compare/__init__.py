@@ -1,0 +1,1 @@
+"""Two load tests side by side: better, same, worse, or too few samples to say."""

@@ -1,0 +1,101 @@
+"""``crmops load compare``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from crmops.cli_support import JsonFlag, context, emit, exit_with, note
+from crmops.errors import UsageError
+
+if TYPE_CHECKING:
+    from crmops.history import History
+    from crmops.record import Run
+    from loadtests.compare.runs import Load
+    from loadtests.compare.table import Comparison
+    from loadtests.compare.words import Rules
+
+
+def compare(  # noqa: PLR0913, PLR0917 - a command's options
+    a: Annotated[
+        str, typer.Argument(metavar="[A]", help="A run's id; the last passed one like B if empty.")
+    ] = "",
+    b: Annotated[
+        str, typer.Argument(metavar="[B]", help="A run's id; the latest load test if empty.")
+    ] = "",
+    fail_on: Annotated[
+        Literal["nothing", "worse"], typer.Option(help="What makes the exit code 1.")
+    ] = "nothing",
+    min_ratio: Annotated[
+        float, typer.Option(min=0, help="A smaller share of change is no difference.")
+    ] = 0.05,
+    min_seconds: Annotated[
+        float, typer.Option(min=0, help="A smaller change in seconds is no difference.")
+    ] = 0.002,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.9999, help="Of the comparison as a whole.")
+    ] = 0.95,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare runs that differ in more than the build.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Set a load test against an earlier one: better, same, worse or too few samples."""
+    from loadtests.compare.runs import choose
+    from loadtests.compare.words import Rules, Word
+
+    history = context().history
+    earlier, later = choose(history, a, b)
+    rules = Rules(ratio=min_ratio, seconds=min_seconds, confidence=confidence)
+    made = compare_runs(history, earlier, later, rules, anyway=anyway)
+    for each in made.obstacles:
+        note(f"warning: compared anyway: {each}", always=True)
+    emit(made.document(), as_json=as_json, table=made.table)
+    if made.word is Word.FEW:
+        exit_with("unknown")
+    exit_with("fail" if made.word is Word.WORSE and fail_on == "worse" else "pass")
+
+
+def compare_runs(
+    history: History, earlier: Run, later: Run, rules: Rules, *, anyway: bool = False
+) -> Comparison:
+    """Two runs of the history, compared.
+
+    Raises UsageError if they differ in more than the build (unless ``anyway``), UnknownEvidence
+    if what they have left cannot be read.
+    """
+    from loadtests.compare.comparable import obstacles
+    from loadtests.compare.judge import Judge, Side, noise_of
+    from loadtests.compare.runs import read_load
+    from loadtests.compare.table import Comparison
+
+    one, two = read_load(history, earlier), read_load(history, later)
+    found = obstacles(one, two)
+    if found and not anyway:
+        raise UsageError(
+            f"load tests {earlier.id} and {later.id} cannot be compared: {'; '.join(found)}",
+            hint="Repeat one like the other; --anyway compares them all the same.",
+        )
+    sides = Side.of(one), Side.of(two)
+    noise = noise_of((Side.of(each) for each in _like(history, one, later)), rules)
+    operations = tuple(Judge(*sides, noise, rules).compare())
+    return Comparison(one, two, operations, rules, noise, tuple(found))
+
+
+def _like(history: History, load: Load, later: Run) -> list[Load]:
+    """Earlier passed runs that could be compared with a run, itself among them."""
+    from crmops.errors import UnknownEvidence
+    from loadtests.compare.comparable import obstacles
+    from loadtests.compare.noise import MOST_RUNS
+    from loadtests.compare.runs import earlier_like, read_load
+
+    found = []
+    for run in earlier_like(history, later, 2 * MOST_RUNS):
+        try:
+            other = read_load(history, run)
+        except UnknownEvidence:  # it is not needed
+            continue
+        if not obstacles(load, other):
+            found.append(other)
+    return found[:MOST_RUNS]

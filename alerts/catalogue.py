@@ -74,8 +74,14 @@ def _load(path: Path, settings: Settings) -> Alert:
 def render_rules(settings: Settings) -> str:
     """The rules file for Prometheus."""
     groups = [{"name": "crmops", "rules": [each.rule for each in load_alerts(settings)]}]
-    yaml = YAML()
-    yaml.width = 100
     stream = io.StringIO()
-    yaml.dump({"groups": groups}, stream)
+    as_people_write().dump({"groups": groups}, stream)
     return stream.getvalue()
+
+
+def as_people_write() -> YAML:
+    """A writer of YAML: lists are indented, and an expression stays on its line."""
+    yaml = YAML()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = 1000
+    return yaml

@@ -141,10 +141,29 @@ def rehearse(target: TargetOption = "", as_json: JsonFlag = False) -> None:
             "no rehearsal is configured",
             hint="alerts.rehearsal names an alert and the requests that begin and end its fault.",
         )
+    _demand_alert(rehearsal.alert)
     name = target or ctx.config.default_target
+    if name not in ctx.config.targets:
+        raise UsageError(
+            f"there is no target {name!r}",
+            hint=f"There are: {', '.join(ctx.config.targets) or 'none'}.",
+        )
     ran = run_rehearsal(rehearsal, ctx.history, name, config_digest=ctx.config.digest, say=note)
     emit(ran, as_json=as_json, table=lambda: _ran(ran))
     exit_with(ran.verdict)
+
+
+def _demand_alert(name: str) -> None:
+    """An alert that does not exist would be waited for in vain."""
+    from alerts.catalogue import RULES
+
+    known = sorted(each.stem for each in RULES.glob("*.yml"))
+    if name not in known:
+        raise ConfigError(
+            f"alerts.rehearsal.alert is {name!r}, which is no alert",
+            hint=f"Known: {', '.join(known)}.",
+            where=context().config.where("alerts.rehearsal.alert"),
+        )
 
 
 def _ran(run: Run) -> object:

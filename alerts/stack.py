@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ruamel.yaml import YAML
-
-from alerts.catalogue import prometheus_duration
+from alerts.catalogue import as_people_write, prometheus_duration
 from alerts.settings import Settings
 
 RECEIVER_PATH = "/api/v1/alerts"
@@ -70,5 +68,5 @@ def prometheus_config(url: str, rules: Path, alertmanager: str, interval: float 
 
 def _dump(data: dict[str, Any]) -> str:
     stream = io.StringIO()
-    YAML().dump(data, stream)
+    as_people_write().dump(data, stream)
     return stream.getvalue()

@@ -114,6 +114,31 @@ def score(
     _print_groups(runs, by, as_json=as_json)
 
 
+@app.command("calibrate")
+def calibrate(
+    suites: Suites = None,
+    target: TargetOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure the rules' recall and precision on a reference CRM with planted defects."""
+    from dq_checks.calibrate import calibrate as calibrate_suites
+    from dq_checks.catalogue import choose, find_suites
+    from dq_checks.run import Audit, database_url
+    from dq_checks.settings import Settings
+
+    ctx = context()
+    which = ctx.target(target)
+    settings = ctx.config.parse("dq", Settings)
+    known = find_suites(settings.suite_directories)
+    planted = [name for name, each in known.items() if any(rule.finds for rule in each.rules)]
+    chosen = choose(known, suites or planted)
+    with _telling(len(chosen)) as told:
+        url = database_url(which, settings)
+        audit = Audit(which.name, url, settings, ctx.history, ctx.config.digest, told)
+        runs = calibrate_suites(audit, chosen)
+    _print(runs, as_json=as_json)
+
+
 @app.command("worklist")
 def worklist(
     suite: Annotated[str, typer.Argument(help="The suite whose newest audit is handed out.")],

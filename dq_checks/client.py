@@ -119,7 +119,7 @@ class _Child:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "dq_checks.worker"],
+            [sys.executable, "-P", "-m", "dq_checks.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # tracebacks of libraries quote queries and values

@@ -25,7 +25,8 @@ Told = Callable[[str, str], None]
 """Is told the suite and what is being done."""
 
 _BEAT_SECONDS = 5.0
-_GRACE_SECONDS = 60.0
+PATIENCE_SECONDS = 60.0
+"""How long a worker may be silent beyond the time for one statement."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,9 @@ def _run_suite(audit: Audit, suite: Suite, worker: AuditWorker) -> Run:
             execution.finding(each, severity="info", subject=suite.name)
         try:
             found = worker.run(
-                _job(suite, settings, audit.url),
-                _seen(execution, suite, audit.told),
-                settings.statement_timeout + _GRACE_SECONDS,
+                job_of(suite, settings, audit.url),
+                seen_by(execution, suite, audit.told),
+                settings.statement_timeout + PATIENCE_SECONDS,
             )
         except CannotRun as error:
             execution.finding("the audit could not be run", error.hint, "critical", suite.name)
@@ -105,7 +106,8 @@ def _run_suite(audit: Audit, suite: Suite, worker: AuditWorker) -> Run:
     return execution.run
 
 
-def _job(suite: Suite, settings: Settings, url: str) -> Job:
+def job_of(suite: Suite, settings: Settings, url: str) -> Job:
+    """What the worker is told to do."""
     return Job(
         id=1,
         url=url,
@@ -119,7 +121,8 @@ def _job(suite: Suite, settings: Settings, url: str) -> Job:
     )
 
 
-def _seen(execution: Execution, suite: Suite, told: Told | None) -> Callable[[str], None]:
+def seen_by(execution: Execution, suite: Suite, told: Told | None) -> Callable[[str], None]:
+    """Tells the history and whoever listens that an audit goes on."""
     last = time.monotonic()
 
     def seen(stage: str) -> None:

@@ -65,6 +65,18 @@ class Condition(BaseModel):
         return self
 
 
+class Planted(BaseModel):
+    """Which planted defects of a reference CRM a rule should find; see ``crmops dq calibrate``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal[
+        "exact_duplicate", "fuzzy_duplicate", "missing", "malformed", "stale", "orphaned",
+        "inconsistent",
+    ]  # fmt: skip
+    field: Column | None = None
+
+
 class Rule(BaseModel):
     """One rule: what it checks, what it counts for, and how good is good enough.
 
@@ -104,6 +116,7 @@ class Rule(BaseModel):
     ignore_case: bool = False
     applies: str | None = None
     good: str | None = None
+    finds: Planted | None = None
 
     @field_validator("format")
     @classmethod

@@ -7,6 +7,7 @@ output: JSON lines (``ready``, then ``delta`` every second, then ``done``, or ``
 from __future__ import annotations
 
 import locust  # isort: skip  # first of all: it patches the standard library
+import gc
 import json
 import os
 import random
@@ -110,6 +111,8 @@ class Generator:
         runner.start(len(self.plan.people), spawn_rate=max(len(self.plan.people), 1))
         while runner.user_count < len(self.plan.people):
             gevent.sleep(0.05)
+        gc.collect()
+        gc.freeze()  # thousands of people are looked through no more: that took 0.2 s a time
         stage.begins = time.monotonic() + 0.1
         stage.ends = stage.begins + self.workload.seconds
         stage.begun.set()

@@ -270,6 +270,8 @@ class _Tls:
 
     def receive(self) -> bytes:
         """Bytes of the answer; none when the server has closed, with or without notice."""
+        if not self._in.pending and not self._object.pending():
+            self._feed()  # an attempt to read nothing costs an exception
         while True:
             try:
                 return self._object.read(RECEIVE)
@@ -293,8 +295,8 @@ class _Tls:
         return False
 
     def _flush(self) -> None:
-        if data := self._out.read():
-            self._carrier.send_raw(data)
+        if self._out.pending:
+            self._carrier.send_raw(self._out.read())
 
     def _feed(self) -> None:
         data = self._carrier.receive_raw()

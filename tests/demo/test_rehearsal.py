@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from crmops.gate import Decision
+from crmops.config import load_config
+from crmops.gate import Decision, Gates, decide
 from crmops.history import open_history
-from crmops.record import Kind, Run, Verdict
+from crmops.record import Kind, Run, Verdict, utc_now
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(400)]
 
@@ -83,10 +86,44 @@ def test_a_rehearsal_ends_with_go_and_leaves_nothing_but_its_evidence(
     assert gate.verdict is Verdict.PASS
     decision = tmp_path / ".crmops" / "demo" / "artifacts" / gate.evidence[0].path
     assert len(Decision.model_validate_json(decision.read_text()).rulings) == 14
+    demand_every_piece(tmp_path)
     password = re.compile(r"password['\"]?[:=]\s*['\"]?(?!file:)[\w-]{8,}")
     for log in (tmp_path / ".crmops" / "demo").rglob("*"):
         if log.is_file() and log.suffix in (".log", ".json", ".yaml", ".txt"):
             assert not password.search(log.read_text(errors="replace")), log
+
+
+def demand_every_piece(folder: Path) -> None:
+    """Take each stage's evidence away, then break each file of it: the gate must not say go."""
+    state = folder / ".crmops" / "demo"
+    gate = load_config(state / "crmops.yaml").parse("gates", Gates).root["launch"]
+    now = utc_now()
+
+    def word(copy: Path) -> str:
+        history = open_history(f"sqlite:///{copy / 'history.db'}", copy / "artifacts")
+        try:
+            return decide(history, "launch", gate, "refcrm", now).word
+        finally:
+            history.close()
+
+    needed = sorted({(each.kind, each.subject) for each in gate.requirements})
+    for number, (kind, subject) in enumerate(needed):
+        copy = folder / f"without-{number}"
+        shutil.copytree(state, copy)
+        if number == 0:
+            assert word(copy) == "go"
+        with closing(sqlite3.connect(copy / "history.db")) as database:
+            key = (kind.value, subject)
+            database.execute("DELETE FROM crmops_runs WHERE kind=? AND subject=?", key)
+            database.commit()
+        assert word(copy) == "unknown", (kind, subject)
+    for kind, subject in needed:
+        copy = folder / f"broken-{kind}-{subject}"
+        shutil.copytree(state, copy)
+        newest = next(run for run in runs_of(folder, kind) if run.subject == subject)
+        for evidence in newest.evidence[:1]:
+            (copy / "artifacts" / evidence.path).write_text("{}")
+            assert word(copy) == "unknown", (kind, subject)
 
 
 def test_without_its_evidence_nothing_goes(tmp_path: Path, nothing_left: None) -> None:

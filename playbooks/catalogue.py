@@ -12,12 +12,14 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from crmops.errors import CannotRun, UsageError
+from crmops.record import utc_now
 from playbooks.digest import Contents
 from playbooks.errors import CheckFailed
 from playbooks.job import canonical, write_atomically
@@ -108,6 +110,26 @@ class Catalogue:
                 hint=f"crmops backup list shows them; the newest is {known[0]}.",
             )
         return wanted
+
+    def choose_before(self, moment: datetime, wanted: str) -> str:
+        """The id of the newest backup from which a moment can be reached, or of a named one.
+
+        Raises UsageError when there is none, or when the moment has not come yet.
+        """
+        if moment > utc_now():
+            raise UsageError(
+                f"{moment.isoformat()} has not come yet", hint="Name a moment in the past."
+            )
+        known = [each for each in self.manifests() if each.point_time <= moment]
+        if wanted != "latest":
+            chosen = self.choose(wanted)
+            known = [each for each in known if each.id == chosen]
+        if not known:
+            raise UsageError(
+                f"no backup reaches back to {moment.isoformat()}",
+                hint="A backup must have ended before that moment; see crmops backup list.",
+            )
+        return known[0].id
 
     def read(self, backup_id: str) -> Manifest:
         """A backup's manifest.  Raises CheckFailed when it was damaged or edited."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,21 +47,44 @@ def backup_run(target: TargetOption = "", as_json: JsonFlag = False) -> None:
 @backup_app.command("list")
 def backup_list(target: TargetOption = "", as_json: JsonFlag = False) -> None:
     """The backups there are, newest first; half and damaged ones are none."""
-    found = _room(target).catalogue.manifests()
+    from playbooks.run import removable
+
+    room = _room(target)
+    found, going = room.catalogue.manifests(), removable(room)
     payload = {
         "backups": [each.model_dump(mode="json", include=_LISTED) for each in found],
+        "removed_by_the_next_backup": going,
     }
-    emit(payload, as_json=as_json, table=lambda: _list_table(found))
+    emit(payload, as_json=as_json, table=lambda: _list_table(found, going))
 
 
 @drill_app.command("run")
 def drill_run(
-    target: TargetOption = "", backup: BackupOption = "latest", as_json: JsonFlag = False
+    target: TargetOption = "",
+    backup: BackupOption = "latest",
+    to: Annotated[
+        str, typer.Option("--to", help="Recover to this moment, such as 2026-03-01T12:00:00Z.")
+    ] = "",
+    as_json: JsonFlag = False,
 ) -> None:
     """Restore a backup into an isolated instance, compare it with its source and judge it."""
-    from playbooks.run import drill
+    from playbooks.run import drill, drill_to
 
-    _show(drill(_room(target), backup), as_json)
+    if to:
+        _show(drill_to(_room(target), _moment(to), backup), as_json)
+    else:
+        _show(drill(_room(target), backup), as_json)
+
+
+def _moment(text: str) -> datetime:
+    from playbooks.job import parse_time
+
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no moment", hint="Write it with a zone: 2026-03-01T12:00:00+08:00."
+        ) from None
 
 
 @drill_app.command("plan")
@@ -72,6 +96,30 @@ def drill_plan(
 
     plan = plan_drill(_room(target), backup)
     emit(plan, as_json=as_json, table=lambda: _plan_table(plan))
+
+
+@drill_app.command("mutate")
+def drill_mutate(
+    target: TargetOption = "", backup: BackupOption = "latest", as_json: JsonFlag = False
+) -> None:
+    """Put the drill to the test: every fault must be noticed, the undamaged control must pass."""
+    from playbooks.mutate import mutate
+
+    run, results = mutate(_room(target), backup)
+    rows = [
+        ("✔" if each.right else "✘", each.fault, str(each.verdict), each.noticed_by, each.reason)
+        for each in results
+    ]
+    emit(
+        {**run.dump(), "faults": results},
+        as_json=as_json,
+        table=lambda: table(
+            f"faults on {run.target}: {run.verdict}, {run.reason}",
+            ("", "fault", "verdict", "noticed by", "reason"),
+            rows,
+        ),
+    )
+    exit_with(run.verdict)
 
 
 @drill_app.command("key")
@@ -158,7 +206,7 @@ def _run_table(run: Run) -> object:
     return table(title, ("measure", "value", "samples"), rows)
 
 
-def _list_table(found: list[Manifest]) -> object:
+def _list_table(found: list[Manifest], going: list[str]) -> object:
     rows = [
         (
             each.id,
@@ -166,10 +214,13 @@ def _list_table(found: list[Manifest]) -> object:
             human_value(each.bytes, Unit.BYTES),
             each.database,
             each.postgres,
+            "goes with the next backup" if each.id in going else "stays",
         )
         for each in found
     ]
-    return table("backups", ("backup", "taken", "size", "database", "PostgreSQL"), rows)
+    return table(
+        "backups", ("backup", "taken", "size", "database", "PostgreSQL", "retention"), rows
+    )
 
 
 def _plan_table(plan: Plan) -> object:

@@ -14,8 +14,10 @@ from playbooks import osuser
 from playbooks.errors import CheckFailed
 from playbooks.job import Job
 from playbooks.postgres import run_tool
-from playbooks.source import copy_connection
+from playbooks.source import copy_connection, one_row
 
+PROMOTED = b"select not pg_is_in_recovery()"
+PAUSED = b"select pg_is_in_recovery() and pg_get_wal_replay_pause_state() = 'paused'"
 _POLL = 0.05
 _STOP_SECONDS = 15.0
 _PID_SECONDS = 30.0
@@ -63,17 +65,18 @@ def death_of(job: Job) -> CannotRun | CheckFailed | None:
     return _why_it_died(job) if ended or killed_child(job) else None
 
 
-def wait_promoted(job: Job, pid: int, user: str, seconds: float) -> None:
-    """Wait until recovery has reached its target and the instance is open for writing.
+def wait_until(job: Job, pid: int, user: str, state: bytes) -> None:
+    """Wait until a query (PROMOTED or PAUSED) says yes: recovery has reached its target.
 
     Raises CheckFailed with the server's reason when it gave up, CannotRun when it was killed
     or is too slow.  A server that merely answers may still be recovering.
     """
+    seconds = job.settings.recovery_wait
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not alive(pid, job.data):
             raise _why_it_died(job)
-        if (job.sockets / ".s.PGSQL.5432").exists() and _promoted(job, user):
+        if (job.sockets / ".s.PGSQL.5432").exists() and _says_yes(job, user, state):
             return
         time.sleep(_POLL)
     raise CannotRun(
@@ -141,11 +144,10 @@ def _why_it_died(job: Job) -> CannotRun | CheckFailed:
     return CannotRun("the restored instance was killed: it ended without a word")
 
 
-def _promoted(job: Job, user: str) -> bool:
+def _says_yes(job: Job, user: str, state: bytes) -> bool:
     try:
         with copy_connection(job, "template1", user) as connection:
-            row = connection.execute(b"select pg_is_in_recovery()").fetchone()
-            return row is not None and row[0] is False
+            return one_row(connection, state)[0] is True
     except (CannotRun, psycopg.Error):
         return False
 

@@ -81,6 +81,7 @@ class Job(BaseModel):
     source_data: str = Field(default="", description="the live data directory: never touched")
     binaries: Path
     incident: AwareDatetime = Field(description="when the loss is supposed to have happened")
+    to: AwareDatetime | None = Field(default=None, description="recover to this moment")
     settings: Settings = Settings()
 
     @property

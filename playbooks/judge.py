@@ -17,6 +17,7 @@ BACKUP_STAGES = ("source_check", "base_backup", "verify_files", "read_contents",
                  "seal", "tear_down")  # fmt: skip
 DRILL_STAGES = ("fetch", "verify_backup", "configure", "recover", "compare", "amcheck", "smoke",
                 "tear_down")  # fmt: skip
+POINT_IN_TIME_STAGES = (*DRILL_STAGES[:5], "advance", *DRILL_STAGES[5:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +73,35 @@ def objectives_of(kind: Kind, settings: Settings) -> tuple[Objective, ...]:
 def conclude(execution: Execution, settings: Settings, finished: Finished) -> Judgement:
     """Judge the run's measures; what kept it from being examined outweighs every number."""
     kind = execution.run.kind
-    judgement = judge(execution.run.measures, objectives_of(kind, settings))
+    judgement = judgement_of(kind, settings, finished)
     hindrance = _hindrance(kind, settings, finished)
-    failed = next((each for each in finished.stages if each.outcome is Outcome.FAIL), None)
+    failed = _failed(finished)
     if hindrance is not None:
-        reason, hint = hindrance
-        execution.finding(reason, hint, "critical", subject=kind.value)
-        judgement = judgement.model_copy(update={"verdict": Verdict.ERROR, "reason": reason})
+        execution.finding(*hindrance, severity="critical", subject=kind.value)
     elif failed is not None:
         execution.finding(f"stage {failed.name} failed", failed.reason, "critical")
-        judgement = judgement.model_copy(update={"reason": failed.reason})
     for stage in finished.stages:
         if stage.facts.get("skipped"):
             execution.finding(f"stage {stage.name} was skipped", stage.facts["skipped"])
     execution.conclude_by(judgement)
     return judgement
+
+
+def judgement_of(kind: Kind, settings: Settings, finished: Finished) -> Judgement:
+    """The verdict: error when it could not be carried out, else what the numbers say.
+
+    When a stage failed, its words are the reason, since they say more than a count of checks.
+    """
+    judgement = judge(measures_of(kind, finished), objectives_of(kind, settings))
+    hindrance = _hindrance(kind, settings, finished)
+    if hindrance is not None:
+        return judgement.model_copy(update={"verdict": Verdict.ERROR, "reason": hindrance[0]})
+    failed = _failed(finished)
+    return judgement.model_copy(update={"reason": failed.reason}) if failed else judgement
+
+
+def _failed(finished: Finished) -> Stage | None:
+    return next((each for each in finished.stages if each.outcome is Outcome.FAIL), None)
 
 
 def _hindrance(kind: Kind, settings: Settings, finished: Finished) -> tuple[str, str] | None:
@@ -103,7 +118,8 @@ def _hindrance(kind: Kind, settings: Settings, finished: Finished) -> tuple[str,
         return None
     if finished.ending.refusal and not finished.stages:
         return finished.ending.refusal, "Nothing was touched."
-    wanted = BACKUP_STAGES if kind is Kind.BACKUP else DRILL_STAGES
+    drill = DRILL_STAGES if finished.job.to is None else POINT_IN_TIME_STAGES
+    wanted = BACKUP_STAGES if kind is Kind.BACKUP else drill
     done = {each.name for each in finished.stages}
     missing = [each for each in wanted if each not in done]
     if missing:
@@ -143,7 +159,8 @@ def _drill_measures(finished: Finished) -> tuple[Measure, ...]:
     fetched, smoke = finished.stage("fetch"), finished.stage("smoke")
     working = smoke.facts.get("working_tick") if smoke and smoke.outcome is Outcome.OK else None
     rto = working - fetched.tick if working is not None and fetched else None
-    newest = finished.facts("recover").get("newest_commit")
+    last = "recover" if finished.job.to is None else "advance"
+    newest = finished.facts(last).get("newest_commit")
     compared = finished.facts("compare")
     tables = compared.get("compared", 0)
     return (

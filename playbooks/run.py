@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -24,6 +24,7 @@ from playbooks.job import Job
 from playbooks.judge import Finished, conclude, measures_of
 from playbooks.leftovers import make_scratch, own, scratch_name, sweep, tear_down
 from playbooks.postgres import find_binaries
+from playbooks.retention import as_kept, to_remove
 from playbooks.runner import Event, run_playbook
 from playbooks.settings import Settings
 from playbooks.source import parse_address, source_address, write_service
@@ -70,12 +71,12 @@ def back_up(room: Room) -> Run:
     The verdict is about this backup; ``error`` means that there is none.  Raises CrmopsError
     when it could not begin; a Run that began is recorded whatever happens.
     """
-    with _alone(room), _executing(room, Kind.BACKUP, "database") as execution:
+    with alone(room), executing_in(room, Kind.BACKUP, "database") as execution:
         parameters = parse_address(source_address(room.target))
-        job = _job(room, execution, room.catalogue.place(execution.id))
-        with _prepared(job):
-            write_service(job, parameters)
-            finished = _play(room, execution, job, "backup.yml", "pg_backup")
+        job = make_job(room, execution, room.catalogue.place(execution.id))
+        with prepared(job) as ready:
+            write_service(ready, parameters)
+            finished = _play(room, execution, ready, "backup.yml", "pg_backup")
             _judge(room, execution, finished)
         _thin_out(room, execution)
     return execution.run
@@ -87,17 +88,36 @@ def drill(room: Room, backup: str = "latest") -> Run:
     Nothing is read from or written to the source; its archive is read.  Raises CrmopsError when
     it could not begin, for example because there is no backup.
     """
-    with _alone(room), _executing(room, Kind.DRILL, "restore") as execution:
+    with alone(room), executing_in(room, Kind.DRILL, "restore") as execution:
         chosen = room.catalogue.choose(backup)
-        job = _job(room, execution, room.catalogue.place(chosen))
-        with _prepared(job):
-            finished = _play(room, execution, job, "restore_drill.yml", "pg_restore")
+        job = make_job(room, execution, room.catalogue.place(chosen))
+        with prepared(job) as ready:
+            finished = _play(room, execution, ready, "restore_drill.yml", "pg_restore")
+            _judge(room, execution, finished)
+    return execution.run
+
+
+def drill_to(room: Room, moment: datetime, backup: str = "latest") -> Run:
+    """Restore to a point in time: from the newest backup before it, or from a named one.
+
+    On the way the copy pauses at the backup's named instant, where its contents are compared.
+    Recovery ends at the last commit up to ``moment``; the log must hold a later one, else nobody
+    could tell that none is missing.  Raises UsageError for a moment that no backup reaches.
+    """
+    with alone(room), executing_in(room, Kind.DRILL, "point-in-time") as execution:
+        chosen = room.catalogue.choose_before(moment, backup)
+        job = make_job(room, execution, room.catalogue.place(chosen)).model_copy(
+            update={"to": moment, "incident": moment}
+        )
+        with prepared(job) as ready:
+            finished = _play(room, execution, ready, "pitr_drill.yml", "pg_restore")
             _judge(room, execution, finished)
     return execution.run
 
 
 @contextmanager
-def _executing(room: Room, kind: Kind, subject: str) -> Iterator[Execution]:
+def executing_in(room: Room, kind: Kind, subject: str) -> Iterator[Execution]:
+    """A Run of the room, begun after what killed ones left has been removed."""
     found = executing(
         room.history, kind, room.target.name, subject, config_digest=room.config_digest
     )
@@ -112,7 +132,7 @@ def _executing(room: Room, kind: Kind, subject: str) -> Iterator[Execution]:
 
 
 @contextmanager
-def _alone(room: Room) -> Iterator[None]:
+def alone(room: Room) -> Iterator[None]:
     """One backup or drill of a target at a time; what was killed before is recorded first."""
     room.history.reap()
     claim = f"playbooks/{room.target.name}"
@@ -137,7 +157,8 @@ def _running(room: Room) -> AlreadyRunning:
     )
 
 
-def _job(room: Room, execution: Execution, backup: Path) -> Job:
+def make_job(room: Room, execution: Execution, backup: Path) -> Job:
+    """The job of a Run, not prepared yet.  Raises CannotRun without PostgreSQL's programs."""
     access = room.target.database
     archive = access.archive_directory if access else ""
     scratch = Path(room.settings.scratch or gettempdir()).resolve()
@@ -156,14 +177,15 @@ def _job(room: Room, execution: Execution, backup: Path) -> Job:
 
 
 @contextmanager
-def _prepared(job: Job) -> Iterator[None]:
+def prepared(job: Job) -> Iterator[Job]:
     """The job's folder and scratch directory, removed afterwards with every process in them."""
     check_place(job)
     own(job)
     try:
         make_scratch(job)
-        _give_binaries(job).save()
-        yield
+        ready = _give_binaries(job)
+        ready.save()
+        yield ready
     finally:
         tear_down(job)
         shutil.rmtree(job.partial, ignore_errors=True)
@@ -205,9 +227,16 @@ def _judge(room: Room, execution: Execution, finished: Finished) -> None:
 
 
 def _thin_out(room: Room, execution: Execution) -> None:
-    """Forget the oldest backups beyond ``keep``, and only once a newer one has passed."""
+    """Forget old backups, and only once a newer one has passed."""
     if execution.run.verdict != "pass":
         return
-    for each in room.catalogue.ids()[room.settings.keep :]:
+    for each in removable(room):
         room.catalogue.forget(each)
-        room.say(f"removed the old backup {each}")
+        execution.finding("an old backup was removed", each, severity="info")
+
+
+def removable(room: Room) -> list[str]:
+    """The backups that retention would remove now, oldest first.  Damaged ones are left alone."""
+    settings = room.settings
+    known = [as_kept(each, settings) for each in room.catalogue.manifests()]
+    return to_remove(known, settings.keep, settings.keep_weekly, settings.keep_monthly)

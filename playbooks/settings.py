@@ -41,6 +41,8 @@ class Settings(_Part):
     directory: str = Field(default="", description="where backups lie; default: the state folder")
     scratch: str = Field(default="", description="where copies are restored to; default: /tmp")
     keep: Annotated[int, Field(ge=1, description="verified backups kept of each target")] = 7
+    keep_weekly: Annotated[int, Field(ge=0, description="and the newest of so many weeks")] = 0
+    keep_monthly: Annotated[int, Field(ge=0, description="and the newest of so many months")] = 0
     owner: str = Field(default="", description="whose drill it is, for the evidence")
     approver: str = Field(default="", description="who approved the drill, for the evidence")
     signing_key: str = Field(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from playbooks import osuser
-from playbooks.catalogue import Manifest, read_manifest
+from playbooks.catalogue import read_manifest
 from playbooks.job import Job
 from playbooks.report import Report
 
@@ -37,17 +37,22 @@ _BASE = {
     "log_timezone": "UTC",
     "timezone": "UTC",
     "jit": "off",
-    "recovery_target_action": "promote",
     "recovery_target_timeline": "current",
 }
 
 
 def run(job: Job, report: Report) -> None:
-    """The recovery target is explicit: without one, a gap in the log silently loses data."""
+    """The recovery target is explicit: without one, a gap in the log silently loses data.
+
+    On the way to a later moment the copy pauses at the backup's named instant, where its
+    contents are known.
+    """
     manifest = read_manifest(job.backup)
+    action = "promote" if job.to is None else "pause"
     settings = {
         **_BASE,
         **manifest.settings,
+        "recovery_target_action": action,
         "unix_socket_directories": str(job.sockets),
         "restore_command": f"cp {job.wal}/%f %p",
         "recovery_target_name": manifest.point,
@@ -77,8 +82,3 @@ def _write(path: Path, content: str) -> None:
     path.write_text(content, encoding="utf-8")
     path.chmod(0o600)
     osuser.give(path, osuser.substitute())
-
-
-def target_of(manifest: Manifest) -> str:
-    """The recovery target, for a person."""
-    return f"restore point {manifest.point} at {manifest.point_lsn}"

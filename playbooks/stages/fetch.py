@@ -17,7 +17,7 @@ from playbooks.interlocks import check_scratch
 from playbooks.job import Job
 from playbooks.report import Report
 from playbooks.tree import copy_tree, hash_file, need_space
-from playbooks.wal import gaps, parse_lsn, segments
+from playbooks.wal import gaps, parse_lsn, segment_name, segments
 
 _SLACK = 256 << 20
 
@@ -27,21 +27,37 @@ def run(job: Job, report: Report) -> None:
     check_scratch(job)
     manifest = read_manifest(job.backup)
     names = wanted_segments(manifest)
+    later = later_segments(manifest, job.archive) if job.to is not None and job.archive else []
     need_space(
-        job.scratch, manifest.bytes + len(names) * manifest.segment_bytes + _SLACK, "the drill"
+        job.scratch,
+        manifest.bytes + (len(names) + len(later)) * manifest.segment_bytes + _SLACK,
+        "the drill",
     )
     user = osuser.substitute()
     copied = copy_tree(job.backup / "data", job.data)
     osuser.give_tree(job.data, user)
     staged = stage_segments(job, manifest, names, report)
+    _stage_later(job, later)
     osuser.give_tree(job.wal, user)
-    report.fact(bytes=copied, segments=staged, backup=manifest.id)
+    report.fact(bytes=copied, segments=staged + len(later), backup=manifest.id)
 
 
 def wanted_segments(manifest: Manifest) -> list[str]:
     """Every segment that recovery to the backup's named instant reads."""
     first, last = parse_lsn(manifest.start_lsn), parse_lsn(manifest.point_lsn)
     return list(segments(manifest.timeline, first, last, manifest.segment_bytes))
+
+
+def later_segments(manifest: Manifest, archive: Path) -> list[str]:
+    """The segments after the backup's named instant, up to the first that is not there."""
+    found: list[str] = []
+    place = parse_lsn(manifest.point_lsn) + manifest.segment_bytes
+    while True:
+        name = segment_name(manifest.timeline, place, manifest.segment_bytes)
+        if gaps(archive, [name], manifest.segment_bytes):
+            return found
+        found.append(name)
+        place += manifest.segment_bytes
 
 
 def stage_segments(job: Job, manifest: Manifest, names: list[str], report: Report) -> int:
@@ -64,6 +80,13 @@ def stage_segments(job: Job, manifest: Manifest, names: list[str], report: Repor
         raise CheckFailed(f"the write-ahead log is not whole: {'; '.join(wrong[:5])}")
     _stage_histories(job.archive, job.wal)
     return len(names)
+
+
+def _stage_later(job: Job, names: list[str]) -> None:
+    if job.archive is None:
+        return
+    for name in names:
+        shutil.copyfile(job.archive / name, job.wal / name)
 
 
 def _stage_histories(archive: Path, wal: Path) -> None:

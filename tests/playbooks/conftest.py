@@ -83,6 +83,8 @@ def writing(address: str, workers: int = 2) -> Iterator[Callable[[], int]]:
         stop.set()
         for each in threads:
             each.join()
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute("delete from accounts where source_tag = 'drill-test'")
 
 
 class Taken:

@@ -1,0 +1,169 @@
+"""The faults that a drill must notice, each with how it is made and who must notice it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crmops.record import Verdict
+from playbooks.catalogue import MANIFEST, read_manifest, write_manifest
+from playbooks.instance import alive
+from playbooks.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A copy of a backup and of its archived log, to be damaged."""
+
+    backup: Path
+    archive: Path
+
+    @property
+    def data(self) -> Path:
+        """The copied data directory."""
+        return self.backup / "data"
+
+    def table_file(self) -> Path:
+        """The largest file of a table."""
+        files = (each for each in (self.data / "base").rglob("*") if each.name.isdigit())
+        return max(files, key=lambda each: each.stat().st_size)
+
+    def segments(self) -> list[Path]:
+        """The archived segments, in order."""
+        return sorted(each for each in self.archive.iterdir() if len(each.name) == 24)
+
+    def edit(self, **changes: object) -> None:
+        """Change our manifest without its seal."""
+        path = self.backup / MANIFEST
+        found = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps({**found, **changes}), encoding="utf-8")
+
+    def forge(self, **changes: object) -> None:
+        """Change our manifest and seal it anew: what the outer checks cannot notice."""
+        write_manifest(self.backup, read_manifest(self.backup).model_copy(update=changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault.
+
+    ``damage`` acts on the stored copy; ``tamper`` is SQL on the recovered instance; ``strike``
+    acts on the running job.  ``caught_by`` is the stage that must notice, or ``judge``.
+    """
+
+    name: str
+    caught_by: str
+    words: str
+    verdict: Verdict = Verdict.FAIL
+    damage: Callable[[Mutant], None] | None = None
+    tamper: str = ""
+    strike: Callable[[Job], None] | None = None
+    settings: dict[str, Any] | None = None
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def _cut(path: Path, size: int) -> None:
+    with path.open("r+b") as stream:
+        stream.truncate(size)
+
+
+def _forge_digest(mutant: Mutant) -> None:
+    contents = read_manifest(mutant.backup).contents
+    if contents is None:
+        return
+    first, *rest = contents.tables
+    wrong = first.model_copy(update={"digest": "1", "unlogged": False})
+    mutant.forge(contents=contents.model_copy(update={"tables": (wrong, *rest)}))
+
+
+def _kill_instance(job: Job) -> None:
+    pid = int(job.facts("recover")["pid"])
+    if alive(pid, job.data):
+        os.kill(pid, signal.SIGKILL)
+
+
+_LARGEST = """(select format('%I.%I', n.nspname, c.relname) from pg_class c
+join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and c.reltuples > 0
+and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+order by pg_relation_size(c.oid) desc, 1 limit 1)"""
+
+
+def _on_largest(statement: str) -> str:
+    """SQL that does something to the largest table; ``%1$s`` is its name."""
+    quoted = statement.replace("'", "''")
+    return (
+        "do $do$ begin set local session_replication_role = 'replica'; "
+        f"execute format('{quoted}', {_LARGEST}); end $do$"
+    )
+
+
+CATALOGUE: tuple[Fault, ...] = (
+    Fault("data file truncated", "verify_backup", "has changed",
+          damage=lambda m: _cut(m.table_file(), 8192)),
+    Fault("one byte flipped", "verify_backup", "has changed",
+          damage=lambda m: _flip(m.table_file())),
+    Fault("table file missing", "verify_backup", "is missing",
+          damage=lambda m: m.table_file().unlink()),
+    Fault("backup_label missing", "verify_backup", "backup_label is missing",
+          damage=lambda m: (m.data / "backup_label").unlink()),
+    Fault("PG_VERSION wrong", "verify_backup", "PG_VERSION has changed",
+          damage=lambda m: _cut(m.data / "PG_VERSION", 0)),
+    Fault("PostgreSQL's manifest edited", "verify_backup", "backup_manifest has changed",
+          damage=lambda m: _flip(m.data / "backup_manifest")),
+    Fault("a file that was not backed up", "verify_backup", "was not backed up",
+          damage=lambda m: (m.data / "base" / "intruder").touch()),
+    Fault("our manifest edited", "fetch", "its seal does not match",
+          damage=lambda m: m.edit(point="elsewhere")),
+    Fault("our manifest cut", "fetch", "it does not read",
+          damage=lambda m: _cut(m.backup / MANIFEST, 500)),
+    Fault("first segment missing", "fetch", "is missing",
+          damage=lambda m: m.segments()[0].unlink()),
+    Fault("last segment missing", "fetch", "is missing",
+          damage=lambda m: m.segments()[-1].unlink()),
+    Fault("segment truncated", "fetch", "has 4096 bytes",
+          damage=lambda m: _cut(m.segments()[0], 4096)),
+    Fault("segment altered", "fetch", "not the one that was archived",
+          damage=lambda m: _flip(m.segments()[0])),
+    Fault("wrong timeline", "fetch", "is missing",
+          damage=lambda m: m.forge(timeline=5)),
+    Fault("no room for the copy", "fetch", "the drill needs", Verdict.ERROR,
+          damage=lambda m: m.forge(bytes=1 << 60)),
+    Fault("another system's backup", "verify_backup", "is of another system",
+          damage=lambda m: m.forge(system_identifier="1")),
+    Fault("another version's backup", "verify_backup", "is needed to restore",
+          damage=lambda m: m.forge(major=9)),
+    Fault("target that never was", "recover", "before configured recovery target was reached",
+          damage=lambda m: m.forge(point="a_point_that_never_was")),
+    Fault("wrong database", "compare", "has no database",
+          damage=lambda m: m.forge(database="crmops_no_such_database")),
+    Fault("contents unlike the manifest's", "compare", "tables:",
+          damage=_forge_digest),
+    Fault("a row lost", "compare", "rows, had",
+          tamper=_on_largest("delete from %1$s where ctid = (select min(ctid) from %1$s)")),
+    Fault("a table emptied", "compare", "has 0 rows, had",
+          tamper=_on_largest("truncate %1$s cascade")),
+    Fault("a table dropped", "compare", "is missing",
+          tamper=_on_largest("drop table %1$s cascade")),
+    Fault("a policy added", "compare", "policies:",
+          tamper=_on_largest("create policy crmops_intruder on %1$s using (true)")),
+    Fault("a role added", "compare", "crmops_intruder",
+          tamper="create role crmops_intruder superuser login"),
+    Fault("a grant changed", "compare", "grant",
+          tamper=_on_largest("grant all on %1$s to public")),
+    Fault("stale backup", "judge", "rpo is", settings={"rpo_objective": 0.001}),
+    Fault("too slow", "judge", "rto is", settings={"rto_objective": 0.001}),
+    Fault("too few rows", "judge", "rows.restored is", settings={"minimum_rows": 1 << 40}),
+    Fault("instance killed", "compare", "the restored instance was killed", Verdict.ERROR,
+          strike=_kill_instance),
+)  # fmt: skip
+"""Every fault; the undamaged control is not one of them."""

@@ -23,6 +23,7 @@ from crmops.errors import UnknownEvidence, UsageError
 from crmops.record import Kind, Measure, Run, Verdict
 from crmops.units import human_value
 from crmops.verdict import worst
+from dq_checks.duplicates_cli import duplicates
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from dq_checks.run import Told
 
 app = typer.Typer(help="Audit the data: scores, worklists.", no_args_is_help=True)
+app.command("duplicates")(duplicates)
 
 Suites = Annotated[
     list[str] | None, typer.Argument(help="The suites; without any those of dq.suites.")

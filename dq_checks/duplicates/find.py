@@ -1,0 +1,137 @@
+"""Duplicates in a file, start to end: read, normalise, block, score, cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from crmops.tables import read_headings, rows_of
+from dq_checks.duplicates.blocking import KeyCost, make_pairs, plan_blocking
+from dq_checks.duplicates.clusters import cluster, components
+from dq_checks.duplicates.fields import Columns, map_columns
+from dq_checks.duplicates.model import Model, load_model
+from dq_checks.duplicates.prepare import COLUMNS, Script, blocks, prepare, script_of
+from dq_checks.duplicates.scoring import Scored, Scorer
+from dq_checks.duplicates.store import Records, scratch
+
+Told = Callable[[str], None]
+"""Is told what is being done."""
+
+_COMPLETED = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the person asked for; without entity or script they are taken from the file."""
+
+    path: Path
+    entity: str | None = None
+    script: Script | None = None
+    maps: Sequence[str] = ()
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``pairs`` lie inside ``clusters``; both hold 1-based data rows."""
+
+    columns: Columns
+    model: Model
+    threshold: float
+    rows: int
+    comparable: int = 0
+    costs: Sequence[KeyCost] = ()
+    candidates: int = 0
+    pairs: Sequence[Scored] = ()
+    clusters: Sequence[Sequence[int]] = ()
+
+    @property
+    def clustered(self) -> int:
+        """Rows that are in a cluster."""
+        return sum(len(each) for each in self.clusters)
+
+    @property
+    def surplus(self) -> int:
+        """Rows that would go if each cluster became one record."""
+        return self.clustered - len(self.clusters)
+
+
+def find_duplicates(wanted: Wanted, told: Told = lambda _: None) -> Found:
+    """Find the duplicates in a file.  Raises UsageError for the file, CannotRun for the rest."""
+    rows = rows_of(wanted.path)
+    columns = map_columns(wanted.path, read_headings(wanted.path, rows), wanted.entity, wanted.maps)
+    with scratch() as connection:
+        told("reading")
+        records, model = _load(connection, wanted, columns, rows, told)
+        threshold = wanted.threshold or model.threshold
+        if records.rows == 0:
+            return Found(columns, model, threshold, 0)
+        told("counting")
+        records.finish(model.holders)
+        costs = plan_blocking(connection, model.keys, records.rows)
+        told(f"comparing at most {sum(each.pairs for each in costs):,} pairs")
+        candidates = make_pairs(connection, costs)
+        scorer = Scorer(connection, model)
+        scored = scorer.score(
+            "pairs", candidates, lambda done: told(f"compared {done:,} of {candidates:,} pairs")
+        )
+        told("clustering")
+        scored += _completed(connection, scorer, scored, threshold)
+        clusters = cluster(scored, threshold)
+    return Found(
+        columns, model, threshold, records.rows, records.comparable, costs, candidates,
+        _inside(scored, clusters), clusters,
+    )  # fmt: skip
+
+
+def _load(
+    connection: Any, wanted: Wanted, columns: Columns, rows: Any, told: Told
+) -> tuple[Records, Model]:
+    script, records = wanted.script, None
+    for block in blocks(wanted.path, rows, columns):
+        script = script or script_of(block)
+        if records is None:
+            records = Records(connection, COLUMNS[columns.entity, script])
+        records.add(prepare(block, columns.entity, script))
+        told(f"read {records.rows:,} rows")
+    script = script or "latin"
+    model = load_model(f"{columns.entity}-{script}")
+    return records or Records(connection, COLUMNS[columns.entity, script]), model
+
+
+def _completed(
+    connection: Any, scorer: Scorer, scored: Sequence[Scored], threshold: float
+) -> list[Scored]:
+    """Pairs inside small components that no key brought together: to know them is to split well."""
+    known = {(left, right) for left, right, _ in scored}
+    missing = [
+        pair
+        for members in components(scored, threshold)
+        if 2 < len(members) <= _COMPLETED
+        for pair in combinations(members, 2)
+        if pair not in known
+    ]
+    if not missing:
+        return []
+    import pyarrow as pa
+
+    left, right = zip(*missing, strict=True)
+    made = pa.table({"l": pa.array(left, pa.int32()), "r": pa.array(right, pa.int32())})
+    connection.register("unknown_pairs", made)
+    connection.execute(
+        "create table more_pairs as select * from unknown_pairs anti join pairs using (l, r)"
+    )
+    number = connection.execute("select count(*) from more_pairs").fetchall()[0][0]
+    return scorer.score("more_pairs", number)
+
+
+def _inside(scored: Sequence[Scored], clusters: Sequence[Sequence[int]]) -> list[Scored]:
+    of = {row: number for number, members in enumerate(clusters) for row in members}
+    return sorted(
+        (left, right, probability)
+        for left, right, probability in scored
+        if left in of and of[left] == of.get(right)
+    )

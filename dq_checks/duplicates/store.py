@@ -1,0 +1,116 @@
+"""The scratch database: prepared records, and what is counted over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from crmops.errors import CannotRun
+from dq_checks.duplicates.model import Holding
+from dq_checks.duplicates.prepare import Texts
+
+THREADS = 2
+MEMORY = "1800MB"
+"""Of DuckDB; what does not fit goes to disk.  The process takes about 500 MB besides."""
+
+_PLACES = frozenset({"city", "region", "postcode", "place", "branch", "grouped", "way", "house"})
+"""Columns that alone make nobody comparable."""
+
+_EXTRA = "The libraries that find duplicates are an extra: pip install 'crmops[dq]'."
+
+
+@contextmanager
+def scratch(folder: Path | None = None) -> Iterator[Any]:
+    """A DuckDB of our own that is gone at the end; ``folder`` is where it may spill.
+
+    Raises CannotRun if the libraries are not installed.
+    """
+    try:
+        import duckdb
+        import pyarrow  # noqa: F401  (columns go in by it)
+        import splink  # noqa: F401
+    except ImportError as error:
+        raise CannotRun(f"duplicates need {error.name}", hint=_EXTRA) from error
+    with TemporaryDirectory(prefix="crmops-duplicates-", dir=folder) as place:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "threads": THREADS,
+            "memory_limit": MEMORY,
+            "temp_directory": place,
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        connection = duckdb.connect(":memory:", config=settings)
+        try:
+            yield connection
+        except duckdb.OutOfMemoryException as error:
+            raise CannotRun(
+                "duplicates do not fit in memory and scratch space",
+                hint="Make room where temporary files go (TMPDIR), or give fewer rows.",
+            ) from error
+        finally:
+            connection.close()
+
+
+class Records:
+    """The prepared rows of one file: table ``records`` with ``row`` (1-based) and the columns."""
+
+    def __init__(self, connection: Any, columns: Sequence[str]) -> None:
+        self.connection = connection
+        self.columns = tuple(columns)
+        self.rows = 0
+        self.comparable = 0
+        typed = ", ".join(f"{each} varchar" for each in columns)
+        connection.execute(f"create table loaded (row integer, {typed})")
+
+    def add(self, block: Mapping[str, Texts]) -> None:
+        """Add a block of prepared rows."""
+        import pyarrow as pa
+
+        size = len(next(iter(block.values())))
+        numbers = pa.array(range(self.rows + 1, self.rows + size + 1), pa.int32())
+        values = [pa.array(block[each], pa.string()) for each in self.columns]
+        made = pa.Table.from_arrays([numbers, *values], names=["row", *self.columns])
+        self.connection.register("incoming", made)
+        self.connection.execute("insert into loaded select * from incoming")
+        self.connection.unregister("incoming")
+        self.rows += size
+
+    def finish(self, holders: Sequence[Holding]) -> None:
+        """Count what the settings weigh by: holders of values, and rare words."""
+        made, joins = ["loaded.*"], []
+        for number, each in enumerate(holders):
+            counted = (
+                f"select {each.column}, count(distinct {each.of}) as n from loaded"
+                f" where {each.column} is not null group by all having n > 1"
+            )
+            joins.append(
+                f"left join ({counted}) h{number} on h{number}.{each.column} = loaded.{each.column}"
+            )
+            made.append(f"coalesce(h{number}.n, 1)::integer as {each.column}_n")
+        if "words" in self.columns:
+            self._rare_words()
+            joins.append("left join rare_words on rare_words.row = loaded.row")
+            made.append("coalesce(rare_words.rare, []) as rare")
+        self.connection.execute(
+            f"create table records as select {', '.join(made)} from loaded {' '.join(joins)}"
+        )
+        telling = ", ".join(each for each in self.columns if each not in _PLACES)
+        counted = f"select count(*) from loaded where coalesce({telling}) is not null"
+        self.comparable = self.connection.execute(counted).fetchall()[0][0]
+        self.connection.execute("drop table loaded")
+        self.connection.execute("drop table if exists rare_words")
+
+    def _rare_words(self) -> None:
+        """Of each name the words that few names have, the rarest first."""
+        limit = max(12, self.rows // 250)
+        self.connection.execute(
+            "create table rare_words as with each as (select row,"
+            " unnest(string_split(words, ' ')) as word from loaded where words is not null),"
+            f" known as (select word, count(*) as n from each group by word having n <= {limit})"
+            " select row, list(word order by n, word) as rare from each join known using (word)"
+            " group by row"
+        )

@@ -1,0 +1,1 @@
+"""How the shipped settings are made.  Nothing here runs when duplicates are looked for."""

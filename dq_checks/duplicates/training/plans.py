@@ -1,0 +1,481 @@
+"""What each kind of record is compared by, and how much it weighs before training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dq_checks.duplicates.training.parts import (
+    Comparison,
+    Holders,
+    Level,
+    Plan,
+    alike,
+    both,
+    either,
+    few,
+    missing,
+    same,
+    slips,
+)
+
+_BIRTH = Comparison(
+    "birth",
+    missing("birth"),
+    [
+        Level("same", same("birth"), 6),
+        Level("one slip", slips("birth", 1), 4),
+        Level(
+            "day and month swapped",
+            "left(birth_l, 4) = left(birth_r, 4) and right(birth_l, 2) = substr(birth_r, 5, 2)"
+            " and right(birth_r, 2) = substr(birth_l, 5, 2)",
+            3.5,
+        ),
+        Level("two slips", slips("birth", 2), 0.5),
+    ],
+    -4,
+)
+_NUMBER = Comparison(
+    "number",
+    missing("number"),
+    [
+        Level("same", same("number"), 10),
+        Level("one slip", slips("number", 1), 6),
+        Level("two slips", slips("number", 2), 2),
+    ],
+    -4,
+)
+_EMAIL = Comparison(
+    "email",
+    missing("email"),
+    [
+        Level("same", both(same("email"), few("email", 3)), 9),
+        Level("same, shared by many", same("email"), 2),
+        Level("one slip", slips("email", 1), 6),
+        Level(
+            "same before the @",
+            "length(split_part(email_l, '@', 1)) >= 5"
+            " and split_part(email_l, '@', 1) = split_part(email_r, '@', 1)",
+            2,
+        ),
+    ],
+    -2.5,
+)
+_ANY_PHONE = either(same("mobile"), same("phone"), "mobile_l = phone_r", "phone_l = mobile_r")
+_SEVEN = either(
+    "right(coalesce(mobile_l, phone_l), 7) = right(coalesce(mobile_r, phone_r), 7)",
+    "right(phone_l, 7) = right(phone_r, 7)",
+)
+_LATIN_PERSON = [
+    Comparison(
+        "given",
+        missing("given"),
+        [
+            Level("same", same("given"), 3.5),
+            Level("swapped", "given_l = surname_r and surname_l = given_r", 4),
+            Level("alike", either(alike("given", 0.92), slips("given", 1)), 3),
+            Level(
+                "initial",
+                "least(length(given_l), length(given_r)) = 1"
+                " and left(given_l, 1) = left(given_r, 1)",
+                1.5,
+            ),
+            Level("somewhat alike", alike("given", 0.8), 0.5),
+        ],
+        -3.5,
+    ),
+    Comparison(
+        "surname",
+        missing("surname"),
+        [
+            Level("same, rare", both(same("surname"), few("surname", 20)), 6),
+            Level("same", same("surname"), 4.5),
+            Level("swapped", "given_l = surname_r and surname_l = given_r", 4),
+            Level("alike", either(alike("surname", 0.92), slips("surname", 1)), 4),
+            Level("somewhat alike", alike("surname", 0.8), 1),
+        ],
+        -3.5,
+    ),
+]
+_LATIN_PLACE = Comparison(
+    "place",
+    missing("postcode", "city"),
+    [
+        Level("same", both(same("postcode"), same("city")), 4),
+        Level("same postcode", same("postcode"), 3),
+        Level("same city", same("city"), 2.5),
+        Level("city alike", alike("city", 0.9), 2),
+        Level("postcode with one slip", slips("postcode", 1), 1),
+    ],
+    -2,
+)
+LATIN_CONTACT = Plan(
+    keys=[
+        ["email"],
+        ["mobile"],
+        ["number"],
+        ["right(phone, 7)", "left(surname, 1)"],
+        ["given", "surname", "birth"],
+        ["surname", "birth"],
+        ["given", "birth"],
+        ["given", "surname", "coalesce(postcode, city)"],
+        ["given", "surname", "company"],
+        ["house", "street"],
+        ["given", "surname"],
+        ["surname", "given"],
+        ["birth", "postcode"],
+        ["street", "postcode"],
+        ["surname", "postcode"],
+        ["given", "postcode"],
+        ["surname", "company"],
+        ["birth"],
+        ["surname"],
+        ["postcode", "house"],
+        ["given", "house"],
+        ["given"],
+        ["postcode"],
+    ],
+    holders=[
+        Holders("phone", "left(given, 2) || left(surname, 2)"),
+        Holders("email", "left(given, 2) || left(surname, 2)"),
+        Holders("surname", "row"),
+    ],
+    comparisons=[
+        *_LATIN_PERSON,
+        _BIRTH,
+        _NUMBER,
+        Comparison(
+            "street",
+            missing("street", "street2"),
+            [
+                Level("same house", both(same("house"), same("street")), 5),
+                Level("same house, alike", both(same("house"), alike("street", 0.85)), 4),
+                Level("same street", same("street"), 3),
+                Level("lines swapped", either("street_l = street2_r", "street2_l = street_r"), 3),
+                Level("alike", alike("street", 0.9), 2.5),
+                Level("second line alike", alike("street2", 0.9), 2),
+                Level("somewhat alike", alike("street", 0.75), 0.5),
+            ],
+            -2,
+        ),
+        _LATIN_PLACE,
+        _EMAIL,
+        Comparison(
+            "phone",
+            missing("mobile", "phone"),
+            [
+                Level("same", both(_ANY_PHONE, few("phone", 3)), 7),
+                Level("same, shared by many", _ANY_PHONE, 1.5),
+                Level("same seven digits", _SEVEN, 2),
+                Level("one slip", either(slips("mobile", 1), slips("phone", 1)), 3),
+            ],
+            -1.5,
+        ),
+        Comparison(
+            "company",
+            missing("company"),
+            [
+                Level("same", same("company"), 3),
+                Level("alike", alike("company", 0.9), 2.5),
+            ],
+            -1.5,
+        ),
+    ],
+)
+_SITE = both(
+    same("house"),
+    either(
+        alike("street", 0.93), "starts_with(street_l, street_r)", "starts_with(street_r, street_l)"
+    ),
+)
+_SAME_WAY = "coalesce(way_l = way_r, true)"
+_COMMON = "len(list_intersect(rare_l, rare_r))"
+_LATIN_WORDS = Comparison(
+    "name",
+    missing("words"),
+    [
+        Level("same", same("words"), 6),
+        Level(
+            "rare words contained",
+            f"{_COMMON} >= 1 and {_COMMON} = least(len(rare_l), len(rare_r))",
+            4,
+        ),
+        Level("alike", alike("name", 0.92), 4),
+        Level("two rare words", f"{_COMMON} >= 2", 3),
+        Level("a rare word", f"{_COMMON} >= 1", 1.5),
+        Level("somewhat alike", alike("name", 0.85), 0.5),
+    ],
+    -3,
+)
+LATIN_ACCOUNT = Plan(
+    keys=[
+        ["number"],
+        ["email"],
+        ["right(phone, 7)"],
+        ["words", "coalesce(postcode, city)"],
+        ["house", "left(street, 4)"],
+        ["words"],
+        ["host", "left(name, 3)"],
+        ["left(name, 8)", "postcode"],
+        ["house", "postcode"],
+        ["rare[1]"],
+        ["rare[2]"],
+        ["host"],
+        ["left(name, 6)"],
+    ],
+    holders=[
+        Holders("phone", "left(name, 4)"),
+        Holders("street", "left(name, 4)"),
+        Holders("host", "left(name, 4)"),
+        Holders("email", "left(name, 4)"),
+    ],
+    comparisons=[
+        _LATIN_WORDS,
+        Comparison(
+            "site",
+            missing("street", "house"),
+            [
+                Level("same", both(_SITE, _SAME_WAY), 9),
+                Level("other way", _SITE, 1),
+                Level("same house, somewhat alike", both(same("house"), alike("street", 0.8)), 4),
+                Level("house with one slip", both(slips("house", 1), alike("street", 0.93)), 1),
+                Level("same street", alike("street", 0.93), -1),
+                Level("no house", "house_l is null or house_r is null", -1),
+            ],
+            -5,
+        ),
+        Comparison(
+            "place",
+            missing("postcode", "city"),
+            [
+                Level("same", either(same("postcode"), same("city")), 1.5),
+                Level("postcode with one slip", slips("postcode", 1), 0.5),
+            ],
+            -3,
+        ),
+        Comparison(
+            "phone",
+            missing("phone"),
+            [
+                Level("same", both("right(phone_l, 7) = right(phone_r, 7)", few("phone", 3)), 5),
+                Level("same, shared by many", "right(phone_l, 7) = right(phone_r, 7)", 2),
+                Level("one slip", slips("phone", 1), 3),
+            ],
+            -1.5,
+        ),
+        Comparison(
+            "host",
+            missing("host"),
+            [
+                Level("same", both(same("host"), few("host", 3)), 4),
+                Level("same, shared by many", same("host"), 1),
+            ],
+            -0.5,
+        ),
+        _EMAIL,
+        _NUMBER,
+    ],
+)
+_KIN = "left(person_l, 1) = left(person_r, 1)"
+CHINESE_CONTACT = Plan(
+    keys=[
+        ["mobile"],
+        ["email"],
+        ["number"],
+        ["company", "person"],
+        ["phone", "left(person, 1)"],
+        ["person", "birth"],
+        ["left(company, 3)", "person"],
+        ["company", "left(person, 1)", "coalesce(city, '')"],
+        ["person", "city"],
+        ["left(mobile, 7)", "left(person, 1)"],
+        ["right(mobile, 7)", "left(person, 1)"],
+        ["company", "city"],
+        ["person", "left(mobile, 3)"],
+        ["person"],
+    ],
+    holders=[
+        Holders("phone", "person"),
+        Holders("mobile", "person"),
+        Holders("email", "person"),
+        Holders("person", "row"),
+        Holders("company", "row"),
+    ],
+    comparisons=[
+        Comparison(
+            "person",
+            missing("person"),
+            [
+                Level("same, rare", both(same("person"), few("person", 5)), 7),
+                Level("same", both(same("person"), few("person", 50)), 5),
+                Level("same, common", same("person"), 3.5),
+                Level(
+                    "surname only",
+                    both(_KIN, "least(length(person_l), length(person_r)) = 1"),
+                    1,
+                ),
+                Level(
+                    "one slip of three",
+                    both(slips("person", 1), "least(length(person_l), length(person_r)) >= 3"),
+                    1,
+                ),
+                Level("same surname", _KIN, -4),
+            ],
+            -6,
+        ),
+        Comparison(
+            "mobile",
+            missing("mobile"),
+            [
+                Level("same", both(same("mobile"), few("mobile", 3)), 10),
+                Level("same, shared by many", same("mobile"), 4),
+                Level("one slip", slips("mobile", 1), 6),
+            ],
+            -4,
+        ),
+        _EMAIL,
+        Comparison(
+            "company",
+            missing("company"),
+            [
+                Level("same", same("company"), 4),
+                Level(
+                    "contained",
+                    either("contains(company_l, company_r)", "contains(company_r, company_l)"),
+                    3,
+                ),
+                Level("alike", either(alike("company", 0.88), slips("company", 1)), 3),
+                Level("somewhat alike", alike("company", 0.75), 0.5),
+            ],
+            -2.5,
+        ),
+        Comparison(
+            "branch",
+            missing("branch"),
+            [Level("same", same("branch"), 0.5)],
+            -2,
+        ),
+        Comparison(
+            "phone",
+            missing("phone"),
+            [
+                Level("same", both(same("phone"), few("phone", 3)), 4),
+                Level("same, shared by many", same("phone"), 0.5),
+                Level("same at the end", "right(phone_l, 7) = right(phone_r, 7)", 2),
+            ],
+            -0.5,
+        ),
+        Comparison("city", missing("city"), [Level("same", same("city"), 1)], -1.5),
+        Comparison(
+            "address",
+            missing("address"),
+            [Level("same", same("address"), 2), Level("alike", alike("address", 0.85), 1.5)],
+            -0.5,
+        ),
+        _BIRTH,
+        _NUMBER,
+    ],
+)
+CHINESE_ACCOUNT = Plan(
+    keys=[
+        ["number"],
+        ["email"],
+        ["name", "coalesce(place, '')"],
+        ["phone", "left(name, 2)"],
+        ["name"],
+        ["host", "left(name, 2)"],
+        ["left(name, 4)", "coalesce(place, '')"],
+        ["right(name, 4)", "coalesce(place, '')"],
+        ["address"],
+        ["phone"],
+        ["host"],
+        ["left(name, 4)"],
+    ],
+    holders=[
+        Holders("phone", "left(name, 2)"),
+        Holders("host", "left(name, 2)"),
+        Holders("email", "left(name, 2)"),
+        Holders("address", "left(name, 2)"),
+        Holders("name", "row"),
+    ],
+    comparisons=[
+        Comparison(
+            "name",
+            missing("name"),
+            [
+                Level("same, rare", both(same("name"), few("name", 5)), 7),
+                Level("same, common", same("name"), 5),
+                Level(
+                    "contained",
+                    both(
+                        either("contains(name_l, name_r)", "contains(name_r, name_l)"),
+                        "least(length(name_l), length(name_r)) >= 3",
+                    ),
+                    1,
+                ),
+                Level(
+                    "one slip",
+                    both(slips("name", 1), "least(length(name_l), length(name_r)) >= 4"),
+                    3,
+                ),
+                Level("alike", alike("name", 0.9), 0.5),
+                Level("somewhat alike", alike("name", 0.75), -2),
+            ],
+            -5,
+        ),
+        Comparison(
+            "part",
+            "false",
+            [
+                Level(
+                    "the same part",
+                    "branch_l is not distinct from branch_r"
+                    " and grouped_l is not distinct from grouped_r",
+                    0.2,
+                ),
+            ],
+            -8,
+        ),
+        Comparison("place", missing("place"), [Level("same", same("place"), 1.5)], -4),
+        _NUMBER,
+        Comparison(
+            "phone",
+            missing("phone"),
+            [
+                Level("same", both(same("phone"), few("phone", 3)), 5),
+                Level("same, shared by many", same("phone"), 1.5),
+                Level("same at the end", "right(phone_l, 7) = right(phone_r, 7)", 3),
+                Level("one slip", slips("phone", 1), 3),
+            ],
+            -1.5,
+        ),
+        Comparison(
+            "address",
+            missing("address"),
+            [
+                Level("same", both(same("address"), few("address", 3)), 4),
+                Level("same, shared by many", same("address"), 1.5),
+                Level(
+                    "alike", both(alike("address", 0.85), "coalesce(house_l = house_r, true)"), 3
+                ),
+                Level("somewhat alike", alike("address", 0.8), 0.5),
+            ],
+            -1.5,
+        ),
+        Comparison(
+            "host",
+            missing("host"),
+            [
+                Level("same", both(same("host"), few("host", 3)), 4),
+                Level("same, shared by many", same("host"), 1),
+            ],
+            -1,
+        ),
+        _EMAIL,
+    ],
+)
+PLANS: Mapping[str, Plan] = {
+    "contact-latin": LATIN_CONTACT,
+    "contact-chinese": CHINESE_CONTACT,
+    "account-latin": LATIN_ACCOUNT,
+    "account-chinese": CHINESE_ACCOUNT,
+}

@@ -1,0 +1,140 @@
+"""``crmops dq duplicates``: which rows of a file are one and the same."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crmops.cli_support import (
+    Context,
+    JsonFlag,
+    context,
+    emit,
+    exit_with,
+    note,
+    progress,
+    table,
+    verdict_text,
+)
+from crmops.errors import UsageError
+
+if TYPE_CHECKING:
+    from crmops.record import Run
+    from dq_checks.duplicates.find import Found
+    from dq_checks.duplicates.prepare import Script
+
+_QUIET_SECONDS = 2.0
+
+FileArgument = Annotated[Path, typer.Argument(help="A CSV (UTF-8, GB18030) or XLSX file.")]
+EntityOption = Annotated[
+    str | None, typer.Option(help="contact or account; else taken from the headings.")
+]
+ScriptOption = Annotated[
+    str | None, typer.Option(help="latin or chinese; else taken from the names.")
+]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="COLUMN=FIELD", help="Which column is which.  Repeatable."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option(help="Where the clusters go; the pairs go beside it.")
+]
+ThresholdOption = Annotated[
+    float | None, typer.Option(help="Probability from which a pair is one; else as shipped.")
+]
+AtMostOption = Annotated[
+    float | None, typer.Option(help="Fail if a larger share of the rows are copies: 0.02.")
+]
+
+
+def duplicates(  # noqa: PLR0913, PLR0917 - the options of the command
+    file: FileArgument,
+    entity: EntityOption = None,
+    script: ScriptOption = None,
+    maps: MapOption = None,
+    out: OutOption = None,
+    threshold: ThresholdOption = None,
+    at_most: AtMostOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find the rows of a file that are the same person or company, with settings as shipped."""
+    from dq_checks.duplicates.find import Wanted
+    from dq_checks.duplicates.output import pairs_path, summary
+    from dq_checks.duplicates.run import run_duplicates
+
+    for name, value in (("--threshold", threshold), ("--at-most", at_most)):
+        if value is not None and not 0 <= value < 1:
+            raise UsageError(f"{name} {value:g} is no share", hint="Give a number from 0 to 1.")
+    ctx = context()
+    wanted = Wanted(file, entity, _script(script), tuple(maps or ()), threshold)
+    _without_file(ctx)
+    with _telling() as told:
+        run, found = run_duplicates(
+            wanted, ctx.history, out, at_most=at_most, told=told, config_digest=ctx.config.digest
+        )
+    files = {"clusters": str(out), "pairs": str(pairs_path(out))} if out else {}
+    payload = {"verdict": run.verdict, "run": run.dump(), "result": summary(found), "files": files}
+    emit(payload, as_json=as_json, table=lambda: _tables(run, found, out))
+    exit_with(run.verdict)
+
+
+def _script(given: str | None) -> Script | None:
+    if given is None or given == "latin" or given == "chinese":
+        return given
+    raise UsageError(f"script {given!r} has no settings", hint="Use latin or chinese.")
+
+
+def _without_file(ctx: Context) -> None:
+    """A file needs no CRM: where there is no crmops.yaml, the record goes below .crmops here."""
+    from crmops.config.loader import empty_config
+
+    asked = ctx.config_path or os.environ.get("CRMOPS_CONFIG") or ctx.overrides
+    if not asked and not Path("crmops.yaml").exists():
+        ctx.config = empty_config(Path.cwd())
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    """Stages on the live display, and off a terminal as notes once two seconds have passed."""
+    began = last = time.monotonic()
+    with progress() as display:
+        task = display.add_task("duplicates", total=None)
+
+        def told(stage: str) -> None:
+            nonlocal last
+            display.update(task, description=stage)
+            now = time.monotonic()
+            if display.disable and now - last > _QUIET_SECONDS:
+                last = now
+                note(f"{now - began:.0f} s: {stage}")
+
+        yield told
+
+
+def _tables(run: Run, found: Found, out: Path | None) -> object:
+    from rich.console import Group
+
+    rows: list[tuple[object, object]] = [
+        ("verdict", verdict_text(run.verdict)),
+        ("why", run.reason),
+        ("settings", f"{found.model.name}, pairs from {found.threshold:.2f}"),
+        ("columns", ", ".join(f"{b} = {a}" for a, b in found.columns.by_field().items())),
+        ("pairs compared", f"{found.candidates:,}"),
+        ("rows", f"{found.rows:,}"),
+        ("rows that are copies", f"{found.surplus:,}"),
+        ("run", run.id),
+    ]
+    if out is not None:
+        rows.append(("clusters in", str(out)))
+    shown = [table("duplicates", ("what", "value"), rows)]
+    if found.clusters:
+        largest = sorted(found.clusters, key=len, reverse=True)[:10]
+        members = [(len(each), ", ".join(map(str, each[:20]))) for each in largest]
+        shown.append(table("largest clusters", ("rows", "which"), members))
+    return Group(*shown)

@@ -18,6 +18,7 @@ from crmops.cli_support import (
 from crmops.errors import UsageError
 from crmops.record import Kind, Run
 from crmops.units import human_value
+from loadtests.capacity.cli import capacity
 from loadtests.compare.cli import compare
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Put a CRM under load: thousands of people at work.", no_args_is_help=True)
 app.command("compare")(compare)
+app.command("capacity")(capacity)
 
 
 @app.command("run")

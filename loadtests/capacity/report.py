@@ -89,7 +89,7 @@ def plot(
 ) -> dict[str, Any]:
     """A plot of a number over people: a mark for each step, the law's curve, the capacity."""
     steps = [each for each in made["steps"] if each[what] is not None]
-    people = max([each["users"] for each in made["steps"]] or [1]) * 1.05
+    people: float = max([each["users"] for each in made["steps"]] or [1]) * 1.05
     drawn = [] if curve is None else _curve(curve, people)
     top: float = max([each[what] for each in steps] + [value for _, value in drawn] or [1.0]) or 1.0
 
@@ -97,7 +97,8 @@ def plot(
         return round(LEFT + (WIDTH - LEFT - RIGHT) * min(users / people, 1.0), 1)
 
     def y(value: float) -> float:
-        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / (top * 1.05), 1)
+        share = float(value / (top * 1.05))
+        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share, 1)
 
     return {
         "width": WIDTH,

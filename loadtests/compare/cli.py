@@ -10,6 +10,8 @@ from crmops.cli_support import JsonFlag, context, emit, exit_with, note
 from crmops.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from crmops.history import History
     from crmops.record import Run
     from loadtests.compare.runs import Load
@@ -66,9 +68,7 @@ def compare_runs(
     if what they have left cannot be read.
     """
     from loadtests.compare.comparable import obstacles
-    from loadtests.compare.judge import Judge, Side, noise_of
     from loadtests.compare.runs import read_load
-    from loadtests.compare.table import Comparison
 
     one, two = read_load(history, earlier), read_load(history, later)
     found = obstacles(one, two)
@@ -77,10 +77,19 @@ def compare_runs(
             f"load tests {earlier.id} and {later.id} cannot be compared: {'; '.join(found)}",
             hint="Repeat one like the other; --anyway compares them all the same.",
         )
-    sides = Side.of(one), Side.of(two)
-    noise = noise_of((Side.of(each) for each in _like(history, one, later)), rules)
-    operations = tuple(Judge(*sides, noise, rules).compare())
-    return Comparison(one, two, operations, rules, noise, tuple(found))
+    return compare_loads(one, two, _like(history, one, later), rules, tuple(found))
+
+
+def compare_loads(
+    one: Load, two: Load, earlier: Iterable[Load], rules: Rules, differing: tuple[str, ...] = ()
+) -> Comparison:
+    """Two runs, compared; ``earlier`` runs of the same build show the noise between runs."""
+    from loadtests.compare.judge import Judge, Side, noise_of
+    from loadtests.compare.table import Comparison
+
+    noise = noise_of((Side.of(each) for each in earlier), rules)
+    operations = tuple(Judge(Side.of(one), Side.of(two), noise, rules).compare())
+    return Comparison(one, two, operations, rules, noise, differing)
 
 
 def _like(history: History, load: Load, later: Run) -> list[Load]:

@@ -37,7 +37,7 @@ class Rules:
     mean: int = 50
     calls: int = 20
     blind_ratio: float = 2.0
-    blind_seconds: float = 0.025
+    blind_seconds: float = 0.05
     rare: float = 0.02
     draws: int = 1000
 

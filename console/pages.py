@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gettext
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -11,8 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from console.charts import Point, line, strip
+from console.views import WALKS, Walks, headline, seconds_between, thinned
 from console.words import LANGUAGES, translations
-from crmops.record import Run, Verdict, utc_now
+from crmops.record import Measure, Run, Verdict, utc_now
 from crmops.units import human_seconds, human_value
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -22,6 +26,70 @@ ICONS = {
     Verdict.UNKNOWN: "?",
     Verdict.ERROR: "!",
 }
+
+
+class Filters:
+    """What templates can do with values, in one language."""
+
+    def __init__(self, words: gettext.NullTranslations) -> None:
+        self._words = words
+
+    def verdict(self, value: Verdict | str) -> Markup:
+        """A verdict as icon, word and colour."""
+        known = Verdict(str(value))
+        word = self._words.gettext(known.value)
+        badge = Markup('<span class="verdict {}"><i aria-hidden="true">{}</i> {}</span>')
+        return badge.format(known.value, ICONS[known], word)
+
+    def moment(self, value: datetime | None) -> Markup:
+        """A time: ISO with its zone, and how long ago."""
+        if value is None:
+            return Markup("-")
+        stamp = Markup('<time datetime="{0}">{0}</time> <small class="ago">{1}</small>')
+        return stamp.format(iso(value), self.ago(value))
+
+    def ago(self, value: datetime) -> str:
+        """How long ago a moment was."""
+        span = human_seconds(round(seconds_between(utc_now(), value)) or 0.0)
+        span = span.replace(".0 s", " s")
+        return self._words.gettext("%(span)s ago") % {"span": span.replace("0 ms", "0 s")}
+
+    def strip(self, walks: Walks) -> Markup:
+        """The last walks of a probe as bars."""
+        label = self._words.gettext("%(passed)d of the last %(all)d walks passed")
+        points = [
+            Point(0, each.verdict.value, f"{iso(each.begun)} {each.verdict} {each.reason}")
+            for each in walks.runs
+        ]
+        said = label % {"passed": walks.passed, "all": len(walks.runs)}
+        return strip(points, said, WALKS)
+
+    def history(self, pairs: Sequence[tuple[Run, Measure]]) -> Markup:
+        """A measure over the last runs of the same."""
+        name, unit = pairs[-1][1].name, pairs[-1][1].unit
+        points = [
+            Point(
+                measure.value or 0.0,
+                run.verdict.value,
+                f"{iso(run.begun)} {human_value(measure.value, unit)} {run.verdict}",
+            )
+            for run, measure in pairs
+        ]
+        label = self._words.gettext("%(name)s of the last %(count)d runs, the newest is %(value)s")
+        value = human_value(pairs[-1][1].value, unit)
+        said = label % {"name": name, "count": len(pairs), "value": value}
+        ends = (iso(pairs[0][0].begun)[:10], iso(pairs[-1][0].begun)[:10])
+        return line(points, said, ends, lambda number: human_value(number, unit))
+
+    def course(self, seconds: Sequence[dict[str, float]], name: str, unit: str) -> Markup:
+        """One number of a load test, second by second."""
+        kept = thinned(seconds)
+        most = max(each[name] for each in seconds)
+        label = self._words.gettext("%(name)s by the second, %(value)s at most")
+        said = label % {"name": name, "value": human_value(most, unit)}
+        ends = (human_seconds(kept[0]["at"]), human_seconds(kept[-1]["at"]))
+        points = [Point(each[name]) for each in kept]
+        return line(points, said, ends, lambda number: human_value(number, unit))
 
 
 @cache
@@ -36,25 +104,25 @@ def _environment(language: str) -> Environment:
     )
     words = translations(language)
     made.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]
-
-    def verdict(value: Verdict | str) -> Markup:
-        known = Verdict(str(value))
-        word = words.gettext(known.value)
-        badge = Markup('<span class="verdict {}"><i aria-hidden="true">{}</i> {}</span>')
-        return badge.format(known.value, ICONS[known], word)
-
+    filters = Filters(words)
     made.filters |= {
-        "verdict": verdict,
+        "verdict": filters.verdict,
+        "moment": filters.moment,
+        "ago": filters.ago,
+        "strip": filters.strip,
+        "history": filters.history,
+        "course": filters.course,
+        "headline": headline,
         "value": lambda measure: human_value(measure.value, measure.unit),
         "number": lambda value, unit: human_value(value, str(unit or "")),
         "seconds": human_seconds,
-        "moment": _moment,
     }
     return made
 
 
 def preload() -> None:
     """Read every template and both languages now: a server may lose the right to read them."""
+    markdown("")
     for language in LANGUAGES:
         environment = _environment(language)
         for name in environment.list_templates():
@@ -69,23 +137,11 @@ def render(page: str, language: str, /, **facts: Any) -> str:
 
 def markdown(text: str) -> Markup:
     """A runbook as HTML; raw HTML in it stays text."""
-    return Markup(MarkdownIt("commonmark", {"html": False}).render(text))  # noqa: S704 - escaped
+    html = MarkdownIt("commonmark", {"html": False}).render(text)
+    # a block that scrolls must be within reach of the keyboard
+    return Markup(html.replace("<pre>", '<pre tabindex="0">'))  # noqa: S704 - escaped
 
 
-def _moment(value: datetime | None) -> Markup:
-    """A time: ISO with its zone, and how long ago, for people."""
-    if value is None:
-        return Markup("-")
-    age = (utc_now() - value).total_seconds()
-    iso = value.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        iso, human_seconds(max(age, 0.0)), iso
-    )
-
-
-def newest_of_each(runs: list[Run]) -> list[Run]:
-    """The newest run of each kind, target and subject, in that order."""
-    seen: dict[tuple[str, str, str], Run] = {}
-    for run in runs:
-        seen.setdefault((run.kind, run.target, run.subject), run)
-    return [seen[key] for key in sorted(seen)]
+def iso(value: datetime) -> str:
+    """A moment in UTC to the second."""
+    return value.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -27,6 +27,7 @@ class Job(_Message):
     worklist: Literal["none", "failed", "all"]
     worklist_rows: int
     groups: bool
+    gentle: bool = False
 
 
 class Count(_Message):

@@ -118,6 +118,7 @@ def job_of(suite: Suite, settings: Settings, url: str) -> Job:
         worklist=settings.worklist,
         worklist_rows=settings.worklist_rows,
         groups=settings.groups,
+        gentle=settings.pace == "gentle",
     )
 
 

@@ -40,6 +40,10 @@ class Settings(BaseModel):
     statement_timeout: Annotated[
         Seconds, Field(gt=0, le=86400, description="the time for one statement")
     ] = 300.0
+    pace: Literal["full", "gentle"] = Field(
+        default="full",
+        description="gentle: one core of the server, and a pause after each statement",
+    )
     groups: bool = Field(
         default=True, description="scores by owner, team and region, for one more scan"
     )

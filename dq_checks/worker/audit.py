@@ -38,9 +38,9 @@ def audit(job: Job, say: Callable[[str], None], versions: dict[str, str]) -> Aud
     """Run a job.  ``say`` is told each stage.  Raises JobProblem when nothing can be counted."""
     began = time.monotonic()
     say("connecting")
-    with reading(job.url, job.statement_timeout) as connection:
+    with reading(job.url, job.statement_timeout, gentle=job.gentle) as connection:
         table = inspect(connection, job.suite)
-        engine = AuditEngine(connection, job.suite, table)
+        engine = AuditEngine(connection, job.suite, table, gentle=job.gentle)
         country = _country(engine, job)
         rules, misfits = _compile(engine, job, country)
         say("counting")

@@ -36,9 +36,10 @@ class Table:
 
 
 @contextmanager
-def reading(url: str, statement_timeout: float) -> Iterator[sa.Connection]:
+def reading(url: str, statement_timeout: float, *, gentle: bool = False) -> Iterator[sa.Connection]:
     """A connection inside a read-only transaction on one snapshot; rolled back at the end.
 
+    ``gentle``: no statement takes more than one core of the server.
     Raises JobProblem when the database does not let us in.
     """
     address = driver_url(url)
@@ -51,7 +52,7 @@ def reading(url: str, statement_timeout: float) -> Iterator[sa.Connection]:
         engine.dispose()
         raise JobProblem(*refused_login(error)) from None
     try:
-        _begin(connection, statement_timeout)
+        _begin(connection, statement_timeout, gentle=gentle)
         yield connection
     finally:
         _end(connection)
@@ -121,7 +122,7 @@ def _arguments(address: sa.URL) -> dict[str, object]:
     return {"connect_timeout": 10, "application_name": "crmops dq"}
 
 
-def _begin(connection: sa.Connection, statement_timeout: float) -> None:
+def _begin(connection: sa.Connection, statement_timeout: float, *, gentle: bool) -> None:
     if connection.dialect.name != "postgresql":
         connection.begin()
         return
@@ -137,6 +138,8 @@ def _begin(connection: sa.Connection, statement_timeout: float) -> None:
     if (connection.dialect.server_version_info or ()) >= (14,):
         # a worker that is killed leaves no query behind on the CRM's server
         settings["client_connection_check_interval"] = "2000"
+    if gentle:
+        settings["max_parallel_workers_per_gather"] = "0"
     wanted = [sa.func.set_config(name, value, True) for name, value in settings.items()]
     connection.execute(sa.select(*wanted))
 

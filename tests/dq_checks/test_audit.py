@@ -319,6 +319,15 @@ def test_only_failed_rules_are_listed_unless_all_are_asked_for(
     assert [each.path.rpartition("/")[2] for each in silent.evidence] == ["result.json"]
 
 
+def test_a_gentle_audit_takes_one_core(auditor: Auditor, database: Database) -> None:
+    database.do(PEOPLE, "insert into people values (1, 'a')")
+    alone = rule(
+        "people.alone", "sql", good="current_setting('max_parallel_workers_per_gather') = '0'"
+    )
+    assert auditor.run(database.auditor, suite(alone), pace="gentle").verdict is Verdict.PASS
+    assert auditor.run(database.auditor, suite(alone)).verdict is Verdict.FAIL
+
+
 def test_the_audit_cannot_write(auditor: Auditor, database: Database) -> None:
     database.do(
         PEOPLE,

@@ -24,6 +24,7 @@ from crmops.record import Kind, Measure, Run, Verdict
 from crmops.units import human_value
 from crmops.verdict import worst
 from dq_checks.duplicates_cli import duplicates
+from dq_checks.migration.cli import migration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Audit the data: scores, worklists.", no_args_is_help=True)
 app.command("duplicates")(duplicates)
+app.command("migration")(migration)
 
 Suites = Annotated[
     list[str] | None, typer.Argument(help="The suites; without any those of dq.suites.")

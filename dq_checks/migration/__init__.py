@@ -1,0 +1,1 @@
+"""Migration validation: is what arrived what was sent?  Batch by batch, down to the row."""

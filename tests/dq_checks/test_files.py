@@ -43,7 +43,7 @@ def test_columns_that_are_not_there_or_go_to_one_field(tmp_path: Path) -> None:
     path.write_text("Site name,Phone\na,5550100\n")
     accounts = find_suites()["accounts"]
     for pairs, message in (
-        (["Site nam=name"], "sites.csv has no column 'Site nam'"),
+        (["Site 2=name"], "sites.csv has no column 'Site 2'"),
         (["Site name"], "--map Site name is no pair"),
         (["Site name=name", "Phone=name"], "two columns of sites.csv are mapped to 'name'"),
         ([], "sites.csv has no column that suite 'accounts' knows"),

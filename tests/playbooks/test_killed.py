@@ -66,6 +66,16 @@ def test_killed_part_makes_an_error(victim: str, after: str, reason: str, beside
     nothing_left(beside, run.id)
 
 
+def test_playbook_that_takes_too_long_is_ended(beside: Room) -> None:
+    hasty = replace(beside, settings=beside.settings.model_copy(update={"timeout": 3.0}))
+    run = drill(hasty)
+    assert (run.verdict, run.reason) == (
+        Verdict.ERROR,
+        "the playbook did not end within 3 s",
+    )
+    nothing_left(beside, run.id)
+
+
 def _cli(room: Room, taken: Taken, tmp_path: Path) -> subprocess.Popen[bytes]:
     access = taken.room.target.database
     assert access is not None

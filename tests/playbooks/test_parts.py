@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from playbooks.interlocks import check_place, check_scratch
 from playbooks.job import MARKER, Job, Outcome, Stage
 from playbooks.judge import DRILL_STAGES, Finished, conclude, measures_of, objectives_of
 from playbooks.leftovers import make_scratch, own, scratch_name, sweep, tear_down
+from playbooks.postgres import copy_binaries, find_binaries
 from playbooks.runner import Ending, run_playbook
 from playbooks.settings import Settings
 from playbooks.source import parse_address
@@ -273,6 +275,12 @@ def test_playbook_refuses_an_unmarked_directory_and_leaves_it(job: Job) -> None:
     assert ending.refusal == "the scratch directory is refused; nothing was touched"
     assert (job.scratch / "precious").read_text() == "x" and job.stages() == ()
     (job.scratch / MARKER).write_text(job.id)
+
+
+def test_copied_programs_find_their_libraries(tmp_path: Path) -> None:
+    copy = copy_binaries(find_binaries(""), tmp_path / "pg")
+    said = subprocess.run([copy / "pg_basebackup", "--version"], capture_output=True, check=True)
+    assert b"(PostgreSQL) 18" in said.stdout
 
 
 # -- addresses -----------------------------------------------------------------------------------

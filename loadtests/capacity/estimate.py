@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from loadtests.capacity.search import Ended, Search
-from loadtests.capacity.steps import Outcome, gave_way_first
+from loadtests.capacity.steps import gave_way_first
 from loadtests.capacity.usl import Law, Point, fit, knee_error
 
 EDGE = 0.10
@@ -36,8 +36,7 @@ def estimate(search: Search) -> Estimate:
     """What the steps of a search say together."""
     users, low, high = _bounds(search)
     law, error = _law(search)
-    first = gave_way_first(search.steps)
-    breaking = [step.users for step in search.steps if step.outcome is not Outcome.MET and step.run]
+    first_at, first = gave_way_first(search.steps)
     return Estimate(
         users=users,
         low=low,
@@ -45,7 +44,7 @@ def estimate(search: Search) -> Estimate:
         law=law,
         knee_error=error,
         first=tuple(first),
-        first_at=min(breaking, default=None) if first else None,
+        first_at=first_at,
         words=_words(search, users, low, high),
         sure=_sure(search, users),
     )

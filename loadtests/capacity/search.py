@@ -20,6 +20,10 @@ LONGEST = 8.0
 AGREED = 2
 """Steps with the most people allowed that must meet the objectives before we say so."""
 
+TROUBLES = 2
+"""Steps one after another in which the load generator could not be trusted, until it is its own
+limit that we have found: one may be a neighbour's doing."""
+
 
 class Ended(StrEnum):
     """Why a search is over."""
@@ -91,7 +95,7 @@ class Search:
 
     def _over(self, step: Step) -> Ended | None:
         most = [each for each in self._of(Outcome.MET) if each.users == self.rules.most]
-        if step.outcome is Outcome.INSTRUMENT:
+        if [each.outcome for each in self.steps[-TROUBLES:]] == [Outcome.INSTRUMENT] * TROUBLES:
             return Ended.INSTRUMENT
         if step.outcome is Outcome.FEW and self._stretch >= LONGEST:
             return Ended.FEW
@@ -110,6 +114,8 @@ class Search:
     def _next(self, step: Step) -> int:
         """How many people to try next."""
         up = min(step.users * 2, self.rules.most)
+        if step.outcome is Outcome.INSTRUMENT:
+            return step.users
         if step.outcome is Outcome.FEW:
             if self.missed is None and up > step.users:
                 return up  # more people give more samples

@@ -39,13 +39,16 @@ Attempt: TypeAlias = Callable[[int, float], Step]
 """Puts so many people to work, with the judged time so many times as long as usual."""
 
 
-def gave_way_first(steps: Sequence[Step]) -> list[str]:
-    """What broke with the fewest people, the worst first; empty if nothing did."""
-    missed = [step for step in steps if step.outcome in (Outcome.MISSED, Outcome.INSTRUMENT)]
-    if not missed:
-        return []
-    first = min(missed, key=lambda step: step.users)
-    if first.outcome is Outcome.INSTRUMENT:
-        return ["instrument"]
-    worst = sorted(first.broken, key=lambda each: -(each[2] or 0.0))
-    return list(dict.fromkeys(what for what, _, _ in worst))
+def gave_way_first(steps: Sequence[Step]) -> tuple[int | None, list[str]]:
+    """With how few people something broke, and what, the worst first; nothing if nothing did.
+
+    The load generator counts only when the CRM never gave way before it.
+    """
+    for outcome in (Outcome.MISSED, Outcome.INSTRUMENT):
+        broke = [step for step in steps if step.outcome is outcome]
+        if broke:
+            first = min(broke, key=lambda step: step.users)
+            worst = sorted(first.broken, key=lambda each: -(each[2] or 0.0))
+            what = dict.fromkeys(what for what, _, _ in worst)
+            return first.users, list(what) or [Outcome.INSTRUMENT.value]
+    return None, []

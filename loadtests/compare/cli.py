@@ -38,6 +38,9 @@ def compare(  # noqa: PLR0913, PLR0917 - a command's options
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.9999, help="Of the comparison as a whole.")
     ] = 0.95,
+    must_show: Annotated[
+        float, typer.Option(min=0, help="A slowdown in seconds that would have to be seen.")
+    ] = 0.05,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Compare runs that differ in more than the build.")
     ] = False,
@@ -49,7 +52,7 @@ def compare(  # noqa: PLR0913, PLR0917 - a command's options
 
     history = context().history
     earlier, later = choose(history, a, b)
-    rules = Rules(ratio=min_ratio, seconds=min_seconds, confidence=confidence)
+    rules = Rules(min_ratio, min_seconds, confidence=confidence, blind_seconds=must_show)
     made = compare_runs(history, earlier, later, rules, anyway=anyway)
     for each in made.obstacles:
         note(f"warning: compared anyway: {each}", always=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import os
 import re
 import resource
@@ -165,7 +166,9 @@ def crowd(url: str, people: int, seconds: float) -> dict[str, float]:
             self.client = Client(site, lambda reply: None, random.Random(1))
 
         def on_start(self) -> None:
-            gevent.sleep(random.uniform(0, 7.5))
+            # as if this person had been at it for ever: what is left of a pause that is going on
+            pause = math.sqrt(random.uniform(25, 100))
+            gevent.sleep(random.uniform(0, pause))
 
         @task
         def ask(self) -> None:
@@ -178,9 +181,9 @@ def crowd(url: str, people: int, seconds: float) -> dict[str, float]:
     runner.start(people, spawn_rate=1000)
     while runner.user_count < people:
         gevent.sleep(0.1)
-    gevent.sleep(15)
     gc.collect()
     gc.freeze()
+    gevent.sleep(10)
     health, total = Health(), environment.stats.total
     cpu, requests = time.process_time(), total.num_requests
     began = time.monotonic()

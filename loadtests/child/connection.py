@@ -11,17 +11,18 @@ import os
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
-from gevent import monkey
+from gevent import getcurrent, monkey
 
 from loadtests.child.sweeper import Overdue, Sweeper
 from loadtests.http1 import Answer, ProtocolError, read_answer, whole_answer
 
 PlainSocket: type[socket.socket] = monkey.get_original("socket", "socket")
-RECEIVE = 65_536
+RECEIVE = 32_768
 READ, WRITE = 1, 2
 
 
@@ -66,6 +67,8 @@ class Connection:
         self._send, self._receive = self.send_raw, self.receive_raw
         self._reader: Any = None
         self._hub: Any = None
+        self._raw_send: Callable[[bytes], int] = _closed
+        self._raw_receive: Callable[[int], bytes] = _closed
         self._waiting: Any = None
         self._writing: Any = None
         self._readable = False
@@ -157,7 +160,7 @@ class Connection:
 
     def _open(self, family: int, address: Any) -> None:
         sock = PlainSocket(family, socket.SOCK_STREAM)
-        self._sock = sock
+        self._sock, self._raw_send, self._raw_receive = sock, sock.send, sock.recv
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._hub = gevent.get_hub()
@@ -174,10 +177,10 @@ class Connection:
 
     def send_raw(self, message: bytes) -> None:
         """Send bytes as they are.  Raises ConnectionLost."""
-        sock, rest = self._open_sock(), message
+        rest = message
         while True:
             try:
-                sent = sock.send(rest)
+                sent = self._raw_send(rest)
             except BlockingIOError:
                 self._wait_writable()
                 continue
@@ -189,15 +192,14 @@ class Connection:
 
     def receive_raw(self) -> bytes:
         """Wait for bytes and return them; none at the end of file.  Raises ConnectionLost."""
-        sock = self._open_sock()
         while True:
-            self._waiting = gevent.getcurrent()
+            self._waiting = getcurrent()
             try:
                 self._hub.switch()
             finally:
                 self._waiting = None
             try:
-                data = sock.recv(RECEIVE)
+                data = self._raw_receive(RECEIVE)
             except BlockingIOError:
                 continue
             except OSError as error:
@@ -205,14 +207,11 @@ class Connection:
             self.reads += 1
             return data
 
-    def _open_sock(self) -> socket.socket:
-        if self._sock is None:
-            raise ConnectionLost("the connection was closed meanwhile")
-        return self._sock
-
     def _wait_writable(self) -> None:
-        watcher = self._hub.loop.io(self._open_sock().fileno(), WRITE)
-        self._writing = gevent.getcurrent()
+        if self._sock is None:
+            _closed(None)
+        watcher = self._hub.loop.io(self._sock.fileno(), WRITE)
+        self._writing = getcurrent()
         try:
             self._hub.wait(watcher)
         finally:
@@ -228,6 +227,7 @@ class Connection:
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         sock, self._sock, self._tls = self._sock, None, None
+        self._raw_send = self._raw_receive = _closed
         self._send, self._receive = self.send_raw, self.receive_raw
         reader, self._reader = self._reader, None
         if reader is not None:
@@ -236,6 +236,10 @@ class Connection:
         if sock is not None:
             self._sweeper.forget(self)
             sock.close()
+
+
+def _closed(_ignored: object) -> NoReturn:
+    raise ConnectionLost("the connection was closed meanwhile")
 
 
 class _Tls:

@@ -8,22 +8,28 @@ from typing import Any
 from crmops.execute import Execution
 from crmops.verdict import Judgement
 from loadtests.assignment import Assignment
-from loadtests.report import render
+from loadtests.exports import as_csv, as_junit
+from loadtests.hlog import as_hlog
+from loadtests.report import render, tables
 from loadtests.result import Result, Second
 
 FORMAT = 1
 """Version of result.json."""
 
 RESULT, REPORT = "result.json", "report.html"
+TABLES, JUNIT, HLOG = "tables.csv", "junit.xml", "response.hlog"
 
 
 def attach_evidence(
     execution: Execution, assignment: Assignment, result: Result, judgement: Judgement
 ) -> None:
-    """Attach result.json and report.html."""
+    """Attach the result with every bucket, the report, and what other programs read."""
     document = as_document(execution, assignment, result, judgement)
     execution.attach(RESULT, json.dumps(document, ensure_ascii=False, separators=(",", ":")))
     execution.attach(REPORT, render(document))
+    execution.attach(TABLES, as_csv(tables(document)))
+    execution.attach(JUNIT, as_junit(document))
+    execution.attach(HLOG, as_hlog(result.response, execution.run.begun, result.elapsed))
 
 
 def as_document(

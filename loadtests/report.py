@@ -24,19 +24,25 @@ def render(document: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["human"] = human_value
-    response, service = (Recording.unpack(document[each]) for each in ("response", "service"))
-    journeys = Recording.unpack(document["journey_times"])
+    service = Recording.unpack(document["service"])
     return environment.get_template("report.html.j2").render(
         document=document,
-        tables=(
-            ("Operations", "operation", by(response, "operation")),
-            ("Phases", "phase", by(response, "phase")),
-            ("Roles", "role", by(response, "role")),
-            ("Journeys (time in calls)", "journey", by(journeys, "operation")),
-        ),
+        tables=tables(document),
         service=by(service, "operation"),
         charts=charts(document["seconds"]),
         heat=heatmap(document["seconds"]),
+    )
+
+
+def tables(document: dict[str, Any]) -> tuple[tuple[str, str, list[dict[str, Any]]], ...]:
+    """The tables of the report: title, label of the first column, rows."""
+    response = Recording.unpack(document["response"])
+    journeys = Recording.unpack(document["journey_times"])
+    return (
+        ("Operations", "operation", by(response, "operation")),
+        ("Phases", "phase", by(response, "phase")),
+        ("Roles", "role", by(response, "role")),
+        ("Journeys (time in calls)", "journey", by(journeys, "operation")),
     )
 
 

@@ -83,7 +83,13 @@ def test_a_load_test_from_beginning_to_end(
 
 
 def _check_evidence(run: Run, history: History, server: RefcrmServer) -> None:
-    assert {Path(each.path).name for each in run.evidence} == {"result.json", "report.html"}
+    assert {Path(each.path).name for each in run.evidence} == {
+        "result.json",
+        "report.html",
+        "tables.csv",
+        "junit.xml",
+        "response.hlog",
+    }
     assert all(history.files.intact(each) for each in run.evidence)
     folder = history.artifacts(run.id)
     document = json.loads((folder / "result.json").read_text())
@@ -184,7 +190,7 @@ def test_a_killed_generator_is_an_error_that_says_so(
     assert value(run, "response_time.p50") > 0
     assert value(run, "data.left") == 0
     assert marked(refcrm_server, run.id) == 0
-    assert len(run.evidence) == 2
+    assert len(run.evidence) == 5
     assert not generators_of(os.getpid())
 
 

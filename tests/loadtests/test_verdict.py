@@ -71,13 +71,15 @@ def delta(at: float, phase: str, outcomes: dict[str, int], **changes: Any) -> di
     }
 
 
-def judged(*deltas: dict[str, Any], lost: str = "") -> Judgement:
+def judged(
+    *deltas: dict[str, Any], lost: str = "", given: tuple[Objective, ...] = OBJECTIVES
+) -> Judgement:
     result = Result(PhaseClock([(each.name, each.seconds) for each in WORKLOAD.phases]))
     for each in deltas:
         result.take(0, each)
     result.lost = lost
     settings = Settings()
-    objectives = with_samples(OBJECTIVES, settings.samples)
+    objectives = with_samples(given, settings.samples)
     measures = Measures(result, WORKLOAD).all(each.measure for each in objectives)
     return judge_run(result, WORKLOAD, measures, objectives, settings)
 
@@ -97,6 +99,17 @@ def test_an_answer_that_was_reckoned_with_is_no_failure() -> None:
 def test_failures_fail() -> None:
     found = judged(delta(7, "day", {"ok": 300, "server": 30}))
     assert said(found) == ("fail", "error.ratio is 0.0909091, not <= 0.01")
+
+
+def test_no_objectives_no_verdict() -> None:
+    found = judged(delta(7, "day", {"ok": 300}), given=())
+    assert said(found) == ("unknown", "no objective is set")
+
+
+def test_what_never_happened_is_not_judged() -> None:
+    never = (Objective(measure="response_time.p50{nothing.ever}", limit=10),)
+    found = judged(delta(7, "day", {"ok": 300}), given=never)
+    assert said(found) == ("unknown", "response_time.p50{nothing.ever} has no value")
 
 
 def test_no_request_is_no_evidence() -> None:

@@ -16,6 +16,9 @@ from dq_checks.migration.digest import Digests, View, digest
 from dq_checks.migration.scratch import Scratch
 
 Answer = TypeVar("Answer")
+_AT_ONCE = 250_000
+"""Rows of both sides whose fields are fetched together with their digests."""
+
 _NAMED_FIELDS = 1_000
 """Different rows whose fields are named; the others are listed by key."""
 
@@ -72,32 +75,71 @@ def compare(
     names = sorted({*ours.ranges, *theirs.ranges})
     differing = [each for each in names if ours.ranges.get(each) != theirs.ranges.get(each)]
     made.ranges_compared, made.ranges_different = len(names), len(differing)
-    if differing:
-        _rows(made, views, scratch, differing, len(names), listed)
-    _sample(made, views, scratch, [each for each in names if each not in set(differing)], sample)
+    sampled = _chosen(ours, [each for each in names if each not in set(differing)], sample)
+    if differing or sampled:
+        _look_inside(made, views, scratch, differing, sampled, listed)
     for view in views:
         view.side.settle()
     return made
 
 
-def _rows(
+def _chosen(ours: Digests, equal: list[str], sample: int) -> list[str]:
+    """Ranges that hold about as many rows as are to be sampled, spread evenly."""
+    each_holds = ours.rows / max(len(ours.ranges), 1)
+    wanted = min(math.ceil(sample / max(each_holds, 1)), len(equal))
+    return equal[:: max(len(equal) // wanted, 1)][:wanted] if wanted else []
+
+
+def _look_inside(
     made: Comparison,
     views: tuple[View, View],
     scratch: Scratch,
     differing: Sequence[str],
-    ranges: int,
+    sampled: Sequence[str],
     listed: int,
 ) -> None:
-    """Key and digest of every row in the ranges that differ, joined on the key."""
+    """Rows of the ranges that differ, then fields: in the same scan where they are few."""
+    expected = sum(
+        each.ranges.get(name, (0, 0))[0]
+        for each in (made.source, made.target)
+        for name in (*differing, *sampled)
+    )
+    at_once = expected <= _AT_ONCE
+    ranges = (*differing, *sampled) if at_once else differing
+    _fetch(views, "rows", ranges, fields=at_once)
+    _join(made, views, scratch, listed)
+    keys = _different_keys(scratch) if made.different else []
+    if not at_once and (keys or sampled):
+        _fetch(views, "fields", sampled, keys, fields=True)
+    if at_once or keys or sampled:
+        _compare_fields(made, views, scratch, "rows" if at_once else "fields", set(keys))
+
+
+def _fetch(
+    views: tuple[View, View],
+    table: str,
+    ranges: Sequence[str],
+    keys: Sequence[str] = (),
+    *,
+    fields: bool,
+) -> None:
+    """Key, digest and, if wished, fields of the rows in some ranges or with some keys."""
 
     def fetch(view: View) -> None:
-        inside = "" if len(differing) == ranges else f"{view.bucket} IN ({_list(differing)})"
-        what = f"{view.key_text} AS k, {view.row_digest} AS h"
-        view.side.into(
-            f"rows_{view.side.label}", view.select(what, inside), {"k": "VARCHAR", "h": "BIGINT"}
-        )
+        conditions = [f"{view.bucket} IN ({_list(ranges)})"] if ranges else []
+        conditions += [f"{view.key_text} IN ({_list(keys)})"] if keys else []
+        parts = [f"{view.key_text} AS k", f"{view.row_digest} AS h"]
+        columns = {"k": "VARCHAR", "h": "BIGINT"}
+        for at, each in enumerate(view.fields if fields else ()):
+            parts.append(f"{each.canonical} AS f{at}")
+            columns[f"f{at}"] = "VARCHAR"
+        select = view.select(", ".join(parts), " OR ".join(conditions))
+        view.side.into(f"{table}_{view.side.label}", select, columns)
 
     both(views, fetch)
+
+
+def _join(made: Comparison, views: tuple[View, View], scratch: Scratch, listed: int) -> None:
     cursor = scratch.database.cursor()
     cursor.execute(
         "CREATE OR REPLACE TABLE keys AS SELECT coalesce(s.k, t.k) AS k, "
@@ -119,71 +161,52 @@ def _rows(
         "FROM keys WHERE differs OR sn <> tn ORDER BY 2, 1 LIMIT ?",
         [listed],
     )
+    kinds = _kinds(views[0])
     made.differences = [
-        Difference(kind, tuple(parse_serial(key)), int(number))
+        Difference(kind, parse_serial(key, kinds), int(number))
         for key, kind, number in cursor.fetchall()
     ]
 
 
-def _sample(
-    made: Comparison, views: tuple[View, View], scratch: Scratch, equal: list[str], sample: int
-) -> None:
-    """Compare fields: of rows that differ, to name them; of rows that should not, to make sure."""
-    each_holds = made.source.rows / max(len(made.source.ranges), 1)
-    wanted = min(math.ceil(sample / max(each_holds, 1)), len(equal)) if sample else 0
-    step = max(len(equal) // max(wanted, 1), 1)
-    chosen = equal[::step][:wanted]
-    keys = []
-    if made.different:
-        cursor = scratch.database.cursor()
-        cursor.execute(
-            "SELECT k FROM keys WHERE differs AND sn = 1 AND tn = 1 ORDER BY 1 LIMIT ?",
-            [_NAMED_FIELDS],
-        )
-        keys = [row[0] for row in cursor.fetchall()]
-    if not keys and not chosen:
-        return
-    names = [each.name for each in views[0].fields]
-    _fetch_fields(views, keys, chosen)
-    _compare_fields(made, scratch, names, set(keys))
+def _kinds(view: View) -> list[str]:
+    return [each.kind for each in view.key]
 
 
-def _fetch_fields(views: tuple[View, View], keys: Sequence[str], ranges: Sequence[str]) -> None:
-    def fetch(view: View) -> None:
-        conditions = []
-        if ranges:
-            conditions.append(f"{view.bucket} IN ({_list(ranges)})")
-        if keys:
-            conditions.append(f"{view.key_text} IN ({_list(keys)})")
-        parts = [f"{view.key_text} AS k"]
-        parts += [f"{each.canonical} AS f{at}" for at, each in enumerate(view.fields)]
-        names = ["k", *(f"f{at}" for at in range(len(view.fields)))]
-        select = view.select(", ".join(parts), " OR ".join(conditions))
-        view.side.into(f"fields_{view.side.label}", select, dict.fromkeys(names, "VARCHAR"))
-
-    both(views, fetch)
+def _different_keys(scratch: Scratch) -> list[str]:
+    cursor = scratch.database.cursor()
+    cursor.execute(
+        "SELECT k FROM keys WHERE differs AND sn = 1 AND tn = 1 ORDER BY 1 LIMIT ?",
+        [_NAMED_FIELDS],
+    )
+    return [row[0] for row in cursor.fetchall()]
 
 
 def _compare_fields(
-    made: Comparison, scratch: Scratch, names: Sequence[str], keys: set[str]
+    made: Comparison, views: tuple[View, View], scratch: Scratch, table: str, keys: set[str]
 ) -> None:
-    """Field by field where a key occurs once on either side."""
-    differs = ", ".join(f"s.f{at} IS DISTINCT FROM t.f{at}" for at in range(len(names)))
+    """Field by field where a key occurs once on either side.
+
+    Of rows that differ, to name the fields; of rows that should not, to prove the digests.
+    """
+    names = [each.name for each in views[0].fields]
+    differs = "".join(f", s.f{at} IS DISTINCT FROM t.f{at}" for at in range(len(names)))
     once = "SELECT * FROM {} QUALIFY count(*) OVER (PARTITION BY k) = 1"
     cursor = scratch.database.cursor()
     cursor.execute(
-        f"SELECT s.k{', ' if differs else ''}{differs} "  # noqa: S608
-        f"FROM ({once.format('fields_source')}) AS s "
-        f"JOIN ({once.format('fields_target')}) AS t USING (k)"
+        f"SELECT k, s.h IS DISTINCT FROM t.h{differs} "  # noqa: S608
+        f"FROM ({once.format(f'{table}_source')}) AS s "
+        f"JOIN ({once.format(f'{table}_target')}) AS t USING (k)"
     )
     named: dict[tuple[str | None, ...], tuple[str, ...]] = {}
-    for key, *flags in cursor.fetchall():
+    kinds = _kinds(views[0])
+    for key, differ, *flags in cursor.fetchall():
         made.fields_compared += len(flags)
         bad = tuple(name for name, flag in zip(names, flags, strict=True) if flag)
-        if bool(bad) != (key in keys):
+        if bool(bad) != differ:
             raise CannotRun("digests and fields disagree on a row", hint="Please report this.")
-        made.fields_different.update(bad)
-        named[tuple(parse_serial(key))] = bad
+        if key in keys:
+            made.fields_different.update(bad)
+            named[parse_serial(key, kinds)] = bad
     made.differences = [
         Difference(each.kind, each.key, each.rows, named.get(each.key, ()))
         if each.kind == "different"

@@ -9,7 +9,8 @@ from dq_checks.migration.dialect import Dialect, Family, literal, quoted
 from dq_checks.migration.plan import DATE_PARTS, FieldSettings, Step
 
 UNREADABLE = "!"
-"""Stands before a value that is not of its field's type; it is compared as the text it is."""
+"""Stands before a value that is not of its field's type; it is compared as the text it is,
+without semicolons."""
 
 _INTEGER = "[+-]?[0-9]{1,18}(?:[.]0*)?"
 _DECIMAL = "[+-]?(?:[0-9]{1,28}(?:[.][0-9]*)?|[.][0-9]+)(?:[eE][+-]?[0-9]{1,2})?"
@@ -55,27 +56,33 @@ def target_field(field: FieldSettings, columns: Mapping[str, Family], dialect: D
     return _compiled(field, quoted(field.name), columns[field.name], field.target_steps, dialect)
 
 
-def serial(fields: Sequence[Compiled]) -> str:
-    """Values as one text that no other values have: each with its length before it."""
+def serial(fields: Sequence[Compiled], dialect: Dialect) -> str:
+    """Values as one text that no other values have.
+
+    Text comes with its length; what has a type cannot hold a semicolon and ends with one.
+    """
     return " || ".join(
-        f"coalesce(length({each.canonical}) || ':' || {each.canonical}, '-')" for each in fields
+        dialect.sized(each.canonical)
+        if each.kind == "text"
+        else f"coalesce({each.canonical}, '') || ';'"
+        for each in fields
     )
 
 
-def parse_serial(text: str) -> list[str | None]:
-    """The values in such a text."""
+def parse_serial(text: str, kinds: Sequence[str]) -> tuple[str | None, ...]:
+    """The values in such a text, given the kinds of its fields."""
     values: list[str | None] = []
-    at = 0
-    while at < len(text):
-        if text[at] == "-":
-            values.append(None)
-            at += 1
-            continue
-        colon = text.index(":", at)
-        end = colon + 1 + int(text[at:colon])
-        values.append(text[colon + 1 : end])
-        at = end
-    return values
+    left = text.encode()
+    for kind in kinds:
+        if kind == "text":
+            digits, _, left = left.partition(b":")
+            size = int(digits or 0)
+            value, left = left[:size], left[size:]
+            values.append(value.decode() if digits else None)
+        else:
+            value, _, left = left.partition(b";")
+            values.append(value.decode() or None)
+    return tuple(values)
 
 
 def _compiled(
@@ -153,7 +160,7 @@ def _canonical(field: FieldSettings, value: str, family: Family, dialect: Dialec
         return read
     trimmed = dialect.trim(text)
     when, good = _read(field, trimmed, dialect)
-    bad = f"{literal(UNREADABLE)} || {text}"
+    bad = f"{literal(UNREADABLE)} || replace(replace({text}, '!', '!!'), ';', '!.')"
     return (
         f"CASE WHEN {trimmed} = '' THEN NULL WHEN {when} THEN coalesce({good}, {bad}) "
         f"WHEN {text} IS NOT NULL THEN {bad} END"

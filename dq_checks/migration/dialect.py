@@ -53,7 +53,10 @@ class Dialect(Protocol):
         """A number of the engine as text with exactly so many decimals."""
 
     def trim(self, text: str) -> str:
-        """Without blanks at both ends."""
+        """Without blanks at both ends; written such that values without any are quick."""
+
+    def sized(self, text: str) -> str:
+        """A text with its length in bytes of UTF-8 before it, so that it ends unmistakably."""
 
     def lower(self, text: str) -> str:
         """In lower case, character by character as Unicode's simple mapping says."""
@@ -75,6 +78,9 @@ class DuckDB:
         moment = f"({value} AT TIME ZONE 'UTC')" if family == "tstz" else value
         return f"CAST({moment} AS VARCHAR)"
 
+    def sized(self, text: str) -> str:
+        return f"concat(strlen({text}), ':', {text})"
+
     def matches(self, text: str, pattern: str) -> str:
         return f"regexp_full_match({text}, {literal(pattern)})"
 
@@ -91,10 +97,14 @@ class DuckDB:
         return f"TRY_CAST({canonical} AS DECIMAL(38, {scale}))"
 
     def rounded(self, value: str, scale: int) -> str:
-        return f"CAST(CAST({value} AS DECIMAL(38, {scale})) AS VARCHAR)"
+        small = f"CAST(CAST({value} AS DECIMAL(18, {scale})) AS VARCHAR)"
+        great = f"CAST(CAST({value} AS DECIMAL(38, {scale})) AS VARCHAR)"
+        return f"CASE WHEN abs({value}) < 1e{17 - scale} THEN {small} ELSE {great} END"
 
     def trim(self, text: str) -> str:
-        return f"trim({text}, {literal(_BLANKS)})"
+        blank = f"[{_BLANKS}]"
+        ends = f"regexp_matches({text}, {literal(f'^{blank}|{blank}$')})"
+        return f"CASE WHEN {ends} THEN trim({text}, {literal(_BLANKS)}) ELSE {text} END"
 
     def lower(self, text: str) -> str:
         return f"lower({text})"
@@ -121,6 +131,10 @@ class PostgreSQL:
         moment = f"({value} AT TIME ZONE 'UTC')" if family == "tstz" else value
         return f"CAST({moment} AS text)"
 
+    def sized(self, text: str) -> str:
+        size = f"octet_length({text})" if self._utf8 else f"length(convert_to({text}, 'UTF8'))"
+        return f"coalesce({size} || ':' || {text}, ':')"
+
     def matches(self, text: str, pattern: str) -> str:
         return f"{text} ~ {literal(f'^(?:{pattern})$')}"
 
@@ -143,7 +157,12 @@ class PostgreSQL:
         return f"CAST(round(CAST({value} AS numeric), {scale}) AS text)"
 
     def trim(self, text: str) -> str:
-        return f"btrim({text}, {literal(_BLANKS)})"
+        trimmed = f"btrim({text}, {literal(_BLANKS)})"
+        if not self._utf8:
+            return trimmed
+        codes = ", ".join(str(ord(each)) for each in _BLANKS)
+        ends = f"ascii({text}) IN ({codes}) OR ascii(right({text}, 1)) IN ({codes})"
+        return f"CASE WHEN {ends} THEN {trimmed} ELSE {text} END"
 
     def lower(self, text: str) -> str:
         parts = self._collation.split(".")

@@ -42,12 +42,12 @@ class View:
     @property
     def key_text(self) -> str:
         """The key of a row as one text."""
-        return serial(self.key)
+        return serial(self.key, self.side.dialect)
 
     @property
     def row_digest(self) -> str:
         """The digest of one row, key included."""
-        return self.side.dialect.digest(serial(self.all_fields))
+        return self.side.dialect.digest(serial(self.all_fields, self.side.dialect))
 
     @property
     def bucket(self) -> str:

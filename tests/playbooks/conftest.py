@@ -107,8 +107,8 @@ def taken(
     """One backup for the whole session; tests that damage it work on a copy."""
     room = make_room(source, tmp_path_factory.mktemp("drills"))
     with writing(refcrm_server.ready["admin_database_url"]) as written:
-        run = back_up(room)
-        yield Taken(room, run, written())
+        made = Taken(room, back_up(room), written())
+    yield made
     room.history.close()
 
 
@@ -172,3 +172,11 @@ def nothing_left(room: Room, *run_ids: str) -> None:
         except psutil.Error:
             continue
         assert not any(each in words or scratch_name(each) in words for each in run_ids), words
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Backups and drills are minutes on a machine that does other things as well."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300))

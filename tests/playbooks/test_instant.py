@@ -9,13 +9,14 @@ import psycopg
 import pytest
 
 from crmops.record import Kind, Verdict
+from crmops.secret import Secret
 from crmops.verdict import judge
 from playbooks.instant import find_instant
 from playbooks.job import Outcome
 from playbooks.judge import Finished, measures_of, objectives_of
 from playbooks.run import Room
 from playbooks.runner import Ending
-from playbooks.source import Connection, write_service
+from playbooks.source import Connection, parse_address, write_service
 from playbooks.step import run_stage
 from tests.playbooks.conftest import Taken, prepared, writing
 
@@ -68,7 +69,7 @@ def test_unknown_contents_are_no_good_news(room: Room, taken: Taken, address: st
         prepared(room, taken.folder, quiet_wait=0.1, brief_lock=0) as job,
         psycopg.connect(address) as busy,
     ):
-        write_service(job, dict(psycopg.conninfo.conninfo_to_dict(address)))
+        write_service(job, parse_address(Secret(address)))
         busy.execute("update teams set name = name")
         stage = run_stage(job, "read_contents")
         assert stage.outcome is Outcome.OK and stage.facts["contents"] is None

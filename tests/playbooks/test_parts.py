@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -87,7 +87,13 @@ def test_gaps_are_named(tmp_path: Path) -> None:
 
 
 def _contents(*tables: TableDigest, **more: object) -> Contents:
-    empty = {"sequences": {}, "objects": (), "roles": (), "policies": (), "extensions": ()}
+    empty: dict[str, object] = {
+        "sequences": {},
+        "objects": (),
+        "roles": (),
+        "policies": (),
+        "extensions": (),
+    }
     return Contents.model_validate({"tables": tables, **empty, **more})
 
 
@@ -146,20 +152,24 @@ def test_a_tablespace_is_not_followed(tmp_path: Path) -> None:
 # -- judging -------------------------------------------------------------------------------------
 
 
-def _stage(name: str, outcome: Outcome = Outcome.OK, **facts: object) -> Stage:
+def _stage(name: str, outcome: Outcome = Outcome.OK) -> Stage:
     return Stage(
         name=name, begun=utc_now(), tick=1.0, seconds=1.0, outcome=outcome,
-        reason="" if outcome is Outcome.OK else "the reason", facts=facts,
+        reason="" if outcome is Outcome.OK else "the reason",
     )  # fmt: skip
 
 
-def _good(**changes: dict[str, object]) -> tuple[Stage, ...]:
-    facts: dict[str, dict[str, object]] = {
+def _good(**changes: Mapping[str, object]) -> tuple[Stage, ...]:
+    facts: dict[str, Mapping[str, object]] = {
         "recover": {"newest_commit": utc_now().isoformat()},
         "compare": {"compared": 3, "differing": 0, "rows": 100},
         "smoke": {"working_tick": 5.0},
     }
-    return tuple(_stage(each, **{**facts, **changes}.get(each, {})) for each in DRILL_STAGES)
+    found = {**facts, **changes}
+    return tuple(
+        _stage(each).model_copy(update={"facts": dict(found.get(each, {}))})
+        for each in DRILL_STAGES
+    )
 
 
 def _verdict(job: Job, stages: tuple[Stage, ...]) -> Verdict:

@@ -14,7 +14,7 @@ import psycopg
 
 from crmops.record import Verdict
 from playbooks.run import drill
-from tests.playbooks.conftest import PLANTED, Taken, nothing_left, with_settings
+from tests.playbooks.conftest import PLANTED, Taken, nothing_left, with_settings, writing
 
 
 def _state_of_source(address: str) -> tuple[Any, ...]:
@@ -52,7 +52,8 @@ def test_drill_restores_exactly_and_leaves_the_source_alone(
     serve = [sys.executable, "-m", "refcrm", "serve", "--database", "{database_url}"]
     serve += ["--port", "0", "--ready-file", "{ready_file}"]
     room = replace(with_settings(taken.room, smoke={"serve": serve}), say=lines.append)
-    run = drill(room)
+    with writing(address):
+        run = drill(room)
     assert (run.verdict, run.reason) == (Verdict.PASS, "all 6 objectives met")
     values = {each.name: each.value for each in run.measures}
     assert values["tables.differing"] == 0 and (values["tables.compared"] or 0) >= 12

@@ -129,32 +129,17 @@ def generate(side: str, url: str, users: int, seconds: float, ca_file: str) -> d
     return {"us": cpu / max(requests, 1) * 1e6, "requests": requests, "failed": total.num_failures}
 
 
-def crowd(url: str, people: int, seconds: float) -> dict[str, float]:
-    """Many people with 5 to 10 s of thinking between requests, in this process on one core."""
+def crowd_person(site: Any) -> type:
+    """A locust user who thinks 5 to 10 s between two requests, as if for ever."""
     import random
 
     import gevent
-    import locust  # noqa: F401 - patches first of all
     from locust import User, between, task
-    from locust.env import Environment
 
-    from crmops.target import Target
     from crmops.wire import Call
-    from loadtests.buckets import Buckets
-    from loadtests.child.books import Books
-    from loadtests.child.client import Client, open_site
-    from loadtests.child.health import Health
+    from loadtests.child.client import Client
     from loadtests.recording import Key
 
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(people + 200, hard), hard))
-    environment = Environment(host=url)
-    site = open_site(
-        Target(name="bench", connector="refcrm", url=url),
-        Books(),
-        1e9,
-        environment.events.request.fire,
-    )
     call = Call("GET", PATH, "list", {}, None, True)
     key = Key("list", "rep", "day", "ok")
 
@@ -176,7 +161,25 @@ def crowd(url: str, people: int, seconds: float) -> dict[str, float]:
             site.books.response.add(key, int(sent.seconds * 1e6))
             self.client.tell_locust(call, sent, failure=False)
 
-    environment.user_classes = [Person]
+    return Person
+
+
+def crowd(url: str, people: int, seconds: float) -> dict[str, float]:
+    """Many people with 5 to 10 s of thinking between requests, in this process on one core."""
+    import gevent
+    import locust  # noqa: F401 - patches first of all
+    from locust.env import Environment
+
+    from crmops.target import Target
+    from loadtests.child.books import Books
+    from loadtests.child.client import open_site
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(people + 200, hard), hard))
+    environment = Environment(host=url)
+    target = Target(name="bench", connector="refcrm", url=url)
+    site = open_site(target, Books(), 1e9, environment.events.request.fire)
+    environment.user_classes = [crowd_person(site)]
     runner = environment.create_local_runner()
     runner.start(people, spawn_rate=1000)
     while runner.user_count < people:
@@ -184,7 +187,17 @@ def crowd(url: str, people: int, seconds: float) -> dict[str, float]:
     gc.collect()
     gc.freeze()
     gevent.sleep(10)
-    health, total = Health(), environment.stats.total
+    return {"scheduled": people / 7.5, **watched(environment.stats.total, seconds)}
+
+
+def watched(total: Any, seconds: float) -> dict[str, float]:
+    """What the crowd costs while it is looked at for some seconds."""
+    import gevent
+
+    from loadtests.buckets import Buckets
+    from loadtests.child.health import Health
+
+    health = Health()
     cpu, requests = time.process_time(), total.num_requests
     began = time.monotonic()
     gevent.sleep(seconds)
@@ -193,7 +206,6 @@ def crowd(url: str, people: int, seconds: float) -> dict[str, float]:
     seen = health.hand_over()
     return {
         "rate": requests / took,
-        "scheduled": people / 7.5,
         "cores": cpu / took,
         "us": cpu / max(requests, 1) * 1e6,
         "rss": seen["rss"],

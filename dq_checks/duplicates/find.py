@@ -12,7 +12,7 @@ from crmops.tables import read_headings, rows_of
 from dq_checks.duplicates.blocking import KeyCost, make_pairs, plan_blocking
 from dq_checks.duplicates.clusters import cluster, components
 from dq_checks.duplicates.fields import Columns, map_columns
-from dq_checks.duplicates.model import Model, load_model
+from dq_checks.duplicates.model import FOLDER, Model, load_model
 from dq_checks.duplicates.prepare import COLUMNS, Script, blocks, prepare, script_of
 from dq_checks.duplicates.scoring import Scored, Scorer
 from dq_checks.duplicates.store import Records, scratch
@@ -32,6 +32,7 @@ class Wanted:
     script: Script | None = None
     maps: Sequence[str] = ()
     threshold: float | None = None
+    models: Path = FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def _load(
         records.add(prepare(block, columns.entity, script))
         told(f"read {records.rows:,} rows")
     script = script or "latin"
-    model = load_model(f"{columns.entity}-{script}")
+    model = load_model(f"{columns.entity}-{script}", wanted.models)
     return records or Records(connection, COLUMNS[columns.entity, script]), model
 
 

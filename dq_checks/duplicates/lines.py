@@ -63,7 +63,7 @@ _YMD = re.compile(r"^(\d{4})[-/.年 ](\d{1,2})[-/.月 ](\d{1,2})(?!\d).*$", re.M
 _DMY = re.compile(r"^(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4})(?!\d).*$", re.M)
 _PADDED = re.compile(r"(?<= )0(?=\d\d(?: |$))|(?<=\d) ", re.M)
 _NOT_DATE = re.compile(r"^(?!\d{8}$).+$", re.M)
-_HOUSE = re.compile(r"^\D{0,3}?(\d+)[a-z]?(?: .*)?$|^.*$", re.M)
+_HOUSE = re.compile(r"^[^\d\n]{0,3}?(\d+)[a-z]?(?: .*)?$|^.*$", re.M)
 _HOUSE_AND_REST = re.compile(r"^(?:\d+[a-z]?(?: \d+)? )?", re.M)
 _UNIT = re.compile(rf"(?<=\S) (?:{'|'.join(UNIT_WORDS)})(?: .*)?$", re.M)
 _ZH_NUMBER = re.compile(r"^.*?(\d+)(?:号|弄|栋|幢)?.*$|^.*$", re.M)

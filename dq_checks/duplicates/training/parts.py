@@ -68,8 +68,18 @@ def alike(column: str, share: float) -> str:
 
 
 def slips(column: str, number: int) -> str:
-    """At most so many letters typed wrongly, swapped, left out or added."""
-    return f"damerau_levenshtein({column}_l, {column}_r) <= {number}"
+    """At most so many letters typed wrongly, swapped, left out or added.
+
+    A microsecond and a half for DuckDB's damerau_levenshtein is too much for every pair: texts of
+    one length are counted letter by letter (0.03) first, others by levenshtein (0.25).
+    """
+    ends = f"({column}_l, {column}_r)"
+    return (
+        f"case when length({column}_l) = length({column}_r) then hamming{ends} <= {number}"
+        f" or (hamming{ends} <= {2 * number} and damerau_levenshtein{ends} <= {number})"
+        f" when abs(length({column}_l) - length({column}_r)) > {number} then false"
+        f" else levenshtein{ends} <= {number} end"
+    )
 
 
 def few(column: str, number: int) -> str:

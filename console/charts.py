@@ -64,7 +64,8 @@ def strip(points: Sequence[Point], label: str, room: int) -> Markup:
         for number, each in enumerate(points)
     )  # fmt: skip
     return Markup(
-        '<svg class="strip" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+        '<svg class="strip" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"'
+        ' aria-label="{}">{}</svg>'
     ).format(width, STRIP, label, bars)
 
 

@@ -45,8 +45,7 @@ class Filters:
         """A time: ISO with its zone, and how long ago."""
         if value is None:
             return Markup("-")
-        stamp = Markup('<time datetime="{0}">{0}</time> <small class="ago">{1}</small>')
-        return stamp.format(iso(value), self.ago(value))
+        return Markup('{} <small class="ago">{}</small>').format(stamp(value), self.ago(value))
 
     def ago(self, value: datetime) -> str:
         """How long ago a moment was."""
@@ -78,7 +77,8 @@ class Filters:
         label = self._words.gettext("%(name)s of the last %(count)d runs, the newest is %(value)s")
         value = human_value(pairs[-1][1].value, unit)
         said = label % {"name": name, "count": len(pairs), "value": value}
-        ends = (iso(pairs[0][0].begun)[:10], iso(pairs[-1][0].begun)[:10])
+        begin, end = (iso(run.begun) for run, _ in (pairs[0], pairs[-1]))
+        ends = (begin[11:], end[11:]) if begin[:10] == end[:10] else (begin[:10], end[:10])
         return line(points, said, ends, lambda number: human_value(number, unit))
 
     def course(self, seconds: Sequence[dict[str, float]], name: str, unit: str) -> Markup:
@@ -108,6 +108,7 @@ def _environment(language: str) -> Environment:
     made.filters |= {
         "verdict": filters.verdict,
         "moment": filters.moment,
+        "stamp": stamp,
         "ago": filters.ago,
         "strip": filters.strip,
         "history": filters.history,
@@ -140,6 +141,11 @@ def markdown(text: str) -> Markup:
     html = MarkdownIt("commonmark", {"html": False}).render(text)
     # a block that scrolls must be within reach of the keyboard
     return Markup(html.replace("<pre>", '<pre tabindex="0">'))  # noqa: S704 - escaped
+
+
+def stamp(value: datetime) -> Markup:
+    """A moment, alone."""
+    return Markup('<time datetime="{0}">{0}</time>').format(iso(value))
 
 
 def iso(value: datetime) -> str:

@@ -25,6 +25,7 @@ from crmops.units import human_value
 from crmops.verdict import worst
 from dq_checks.duplicates_cli import duplicates
 from dq_checks.migration.cli import migration
+from dq_checks.reconcile.cli import reconcile
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Audit the data: scores, worklists.", no_args_is_help=True)
 app.command("duplicates")(duplicates)
 app.command("migration")(migration)
+app.command("reconcile")(reconcile)
 
 Suites = Annotated[
     list[str] | None, typer.Argument(help="The suites; without any those of dq.suites.")
@@ -50,14 +52,19 @@ def run(
     from dq_checks.catalogue import choose, find_suites
     from dq_checks.run import Audit, database_url, run_suites
     from dq_checks.settings import Settings
+    from dq_checks.waivers import gather
 
     ctx = context()
     which = ctx.target(target)
     settings = ctx.config.parse("dq", Settings)
-    chosen = choose(find_suites(settings.suite_directories), suites or settings.suites)
+    known = find_suites(settings.suite_directories)
+    chosen = choose(known, suites or settings.suites)
+    waivers = gather(settings.waivers, settings.waiver_files, known.values())
     with _telling(len(chosen)) as told:
         url = database_url(which, settings)
-        audit = Audit(which.name, url, settings, ctx.history, ctx.config.digest, told)
+        audit = Audit(
+            which.name, url, settings, ctx.history, ctx.config.digest, told, waivers=waivers
+        )
         runs = run_suites(audit, chosen)
     _print(runs, as_json=as_json)
 
@@ -74,7 +81,7 @@ def file(
 ) -> None:
     """Audit a file before it is loaded; its Run has the target "file"."""
     from dq_checks.catalogue import choose, find_suites
-    from dq_checks.run import Audit, run_suites
+    from dq_checks.run import FILE, Audit, run_suites
     from dq_checks.scratch import scratch
     from dq_checks.settings import Settings
 
@@ -85,9 +92,7 @@ def file(
         notes = [f"the file is {path.name}"]
         if made.left_out:
             notes.append(f"the file cannot answer {', '.join(made.left_out)}")
-        audit = Audit(
-            "file", made.url, settings, ctx.history, ctx.config.digest, told, tuple(notes)
-        )
+        audit = Audit(FILE, made.url, settings, ctx.history, ctx.config.digest, told, tuple(notes))
         runs = run_suites(audit, [made.suite])
     _print(runs, as_json=as_json)
 

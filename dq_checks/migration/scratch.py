@@ -1,4 +1,4 @@
-"""A scratch place on disk: a DuckDB database and files, gone at the end, also after a kill -9."""
+"""A scratch place: a DuckDB that spills to disk, and files; gone at the end, also after kill -9."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def scratch() -> Iterator[Scratch]:
             hint="Set TMPDIR to a directory with room.",
         ) from error
     try:
-        with duckdb.connect(str(directory / "scratch.duckdb")) as database:
+        with duckdb.connect() as database:
             _settle(database, directory)
             yield Scratch(directory, database)
     finally:

@@ -1,0 +1,1 @@
+"""Reconciling the CRM with ERP, finance or ticketing: what is lost, extra, late or different."""

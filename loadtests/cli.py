@@ -20,6 +20,7 @@ from crmops.record import Kind, Run
 from crmops.units import human_value
 from loadtests.capacity.cli import capacity
 from loadtests.compare.cli import compare
+from loadtests.fit.cli import fit
 
 if TYPE_CHECKING:
     from loadtests.drive import Live
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Put a CRM under load: thousands of people at work.", no_args_is_help=True)
 app.command("compare")(compare)
 app.command("capacity")(capacity)
+app.command("fit")(fit)
 
 
 @app.command("run")

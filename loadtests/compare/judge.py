@@ -126,7 +126,7 @@ class Judge:
     def _time(self, name: str, statistic: str) -> Difference:
         one, two = self._one[name, statistic], self._two[name, statistic]
         before, after = math.exp(one[0]), math.exp(two[0])
-        noise = self._noise.of(name, statistic)
+        noise = self._noise.of(name, statistic, self._width)
         errors = [math.hypot(error, noise) for _, error in (one, two)]
         whole = Shift(two[0] - one[0], self._width * math.hypot(*errors))
         apart = self._apart(name, statistic)
@@ -155,7 +155,7 @@ class Judge:
             return None
         centre = self._two[key][0] - self._one[key][0]
         centre -= self._two[every][0] - self._one[every][0]
-        noise = self._noise.of_its_own(name, statistic)
+        noise = self._noise.of_its_own(name, statistic, self._width)
         errors = [table[each][1] for table in (self._one, self._two) for each in (key, every)]
         return Shift(centre, self._width * math.hypot(*errors, noise, noise))
 

@@ -10,7 +10,6 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Final, TypeAlias
 
 FEWEST_RUNS = 4
@@ -29,10 +28,6 @@ USUAL_APART: Mapping[str, float] = {"p50": 0.05, "p95": 0.15, "mean": 0.12}
 
 LEAST = 0.02
 """No history makes us believe that two runs agree better than to two hundredths."""
-
-TRUST = 0.80
-"""The spread of a few runs is a guess: we take the value that the true one exceeds one time in
-five only."""
 
 Number: TypeAlias = tuple[str, str]
 """Operation and statistic; the operation is ``ALL`` for what all operations share."""
@@ -56,13 +51,21 @@ class Noise:
     apart: Mapping[Number, float]
     runs: int
 
-    def of(self, operation: str, statistic: str) -> float:
-        """The deviation of one number; the usual one if the history does not say."""
-        return self.whole.get((operation, statistic), USUAL[statistic])
+    def of(self, operation: str, statistic: str, width: float) -> float:
+        """The deviation of one number, so that ``width`` times it is the interval's half.
 
-    def of_its_own(self, operation: str, statistic: str) -> float:
-        """The deviation of what is the operation's own."""
-        return self.apart.get((operation, statistic), USUAL_APART[statistic])
+        It is the usual one if the history does not say.
+        """
+        known = self.whole.get((operation, statistic))
+        return USUAL[statistic] if known is None else known * self._wider(width)
+
+    def of_its_own(self, operation: str, statistic: str, width: float) -> float:
+        """The same of what is the operation's own."""
+        known = self.apart.get((operation, statistic))
+        return USUAL_APART[statistic] if known is None else known * self._wider(width)
+
+    def _wider(self, width: float) -> float:
+        return student(width, self.runs - 1) / width
 
 
 def learn(runs: Sequence[Table]) -> Noise:
@@ -114,19 +117,23 @@ def _deviations(tables: Sequence[Table]) -> dict[Number, float]:
 
 
 def deviation(values: Sequence[Sample]) -> float:
-    """What is left of the spread between runs beyond the error within them, with a margin.
-
-    The margin is the upper limit of a variance's confidence interval, (n - 1) s^2 / chi^2.
-    """
-    freedom = len(values) - 1
-    between = statistics.variance(value for value, _ in values) * freedom
-    between /= chi_squared(1 - TRUST, freedom)
+    """What is left of the spread between runs beyond the error within them."""
+    between = statistics.variance(value for value, _ in values)
     within = statistics.fmean(error**2 for _, error in values)
     return math.sqrt(max(between - within, LEAST**2))
 
 
-def chi_squared(share: float, freedom: int) -> float:
-    """Quantile of the chi-squared distribution (Wilson and Hilferty, PNAS 17, 1931)."""
-    spread = 2 / (9 * freedom)
-    root = 1 - spread + NormalDist().inv_cdf(share) * math.sqrt(spread)
-    return float(max(freedom * root**3, 1e-9))
+def student(normal: float, freedom: int) -> float:
+    """The quantile of Student's distribution that a normal quantile corresponds to (Abramowitz
+    and Stegun, Handbook of Mathematical Functions, 26.7.5).
+
+    The spread of a few runs is a guess itself; this is by how much wider that makes an interval.
+    """
+    z, n = normal, freedom
+    terms = (
+        (z**3 + z) / 4 / n,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96 / n**2,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384 / n**3,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160 / n**4,
+    )
+    return z + sum(terms)

@@ -1,0 +1,1 @@
+"""A workload like the customer's own day, fitted from an access log."""

@@ -4,9 +4,9 @@ A term is a small JSON value, so that it crosses to the worker process, is an ar
 expectation, and two rules that count the same thing count it once:
 
 ``["all"]``  ``["filled", c]``  ``["blank", c]``  ``["match", c, pattern]``
-``["length", c, n]``  ``["uscc", c, pattern]``  ``["in", c, values]``  ``["not in", c, values]``
+``["length", c, n]``  ``["code", c, name]``  ``["in", c, values]``  ``["not in", c, values]``
 ``["range", c, low, high]``  ``["compare", a, op, b]``  ``["since", c, moment]``
-``["sql", text]``  ``["and", term, ...]``
+``["sql", text]``  ``["sampled", c, share]``  ``["and", term, ...]``
 
 The one null rule: null, and text of nothing but white space, is missing.  Missing values are
 counted by ``filled`` rules and by nothing else; a key with a missing part is no key.
@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from dq_checks.formats import CHECK_DIGITS, FORMATS, Country
+from dq_checks.formats import FORMATS, Country
 from dq_checks.suite import Condition, Rule
 
 Term = list[Any]
@@ -56,13 +56,14 @@ def both(*terms: Term) -> Term:
     return wanted[0] if len(wanted) == 1 else ["and", *wanted]
 
 
-def counting(rule: Rule, country: Country, as_of: datetime) -> Counting:
-    """How to count a rule in a table of a country; ages are measured back from ``as_of``."""
-    when = conditions(rule.when)
+def counting(rule: Rule, country: Country, as_of: datetime, key: str = "id") -> Counting:
+    """How to count a rule in a table of a country; ages are measured back from ``as_of``, and
+    ``key`` is the column by which rows are drawn for a sample."""
+    when = both(["sampled", key, rule.sample] if rule.sample else ALL, conditions(rule.when))
     column = rule.column or ""
     if rule.check == "unique":
-        key = both(*(["filled", each] for each in rule.columns))
-        return Counting("unique", both(when, key), [], rule.columns, ignore_case=rule.ignore_case)
+        whole = both(*(["filled", each] for each in rule.columns))
+        return Counting("unique", both(when, whole), [], rule.columns, ignore_case=rule.ignore_case)
     if rule.check == "reference":
         present = both(when, ["filled", column])
         return Counting("reference", present, [], (column,), rule.table or "", rule.key)
@@ -98,7 +99,7 @@ def _good(rule: Rule, column: str, country: Country, as_of: datetime) -> Term:
     if rule.check == "pattern":
         return ["match", column, rule.pattern]
     if rule.check == "check_digit":
-        return ["uscc", column, CHECK_DIGITS[rule.code_of or ""]]
+        return ["code", column, rule.code_of]
     if rule.check == "one_of":
         return ["in", column, list(rule.values)]
     if rule.check == "length":

@@ -16,6 +16,9 @@ from sqlalchemy.sql.functions import FunctionElement
 BLANKS = " \t\r\n\u3000\u00a0"
 """White space: space, tab, line ends, ideographic and no-break space."""
 
+HASHES = 1 << 28
+"""So many different values has :func:`hashed`."""
+
 
 class Trimmed(FunctionElement[str]):
     """A text without white space at its ends."""
@@ -49,6 +52,14 @@ class Day(FunctionElement[Any]):
     name = "day_of"
 
 
+class Hashed(FunctionElement[int]):
+    """The first 28 bits of the MD5 of a text."""
+
+    type = sa.Integer()
+    inherit_cache = True
+    name = "hashed"
+
+
 class Position(FunctionElement[int]):
     """Where a character first stands in a text, from 1; 0 if it does not."""
 
@@ -75,6 +86,11 @@ def position(haystack: str, needle: ColumnElement[Any]) -> ColumnElement[int]:
 def characters(value: ColumnElement[Any]) -> ColumnElement[int]:
     """The number of characters of the text."""
     return cast("ColumnElement[int]", Characters(value))
+
+
+def hashed(value: ColumnElement[Any]) -> ColumnElement[int]:
+    """A number from 0 to below HASHES that depends on nothing but the text."""
+    return cast("ColumnElement[int]", Hashed(value))
 
 
 def day(value: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -141,3 +157,14 @@ def _position(element: Any, compiler: Any, **kw: Any) -> str:
 def _position_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     haystack, needle = _arguments(element, compiler, **kw)
     return f"strpos({haystack}, {needle})"
+
+
+@compiles(Hashed)
+def _hashed(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"hashed({_arguments(element, compiler, **kw)[0]})"
+
+
+@compiles(Hashed, "postgresql")
+def _hashed_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    text = _arguments(element, compiler, **kw)[0]
+    return f"CAST(CAST('x' || substr(md5({text}), 1, 7) AS bit(28)) AS integer)"

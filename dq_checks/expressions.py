@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from dq_checks.conditions import Term
-from dq_checks.dialects import characters, day, full_match, position, trimmed
-from dq_checks.formats import USCC_ALPHABET, USCC_WEIGHTS
+from dq_checks.dialects import HASHES, characters, day, full_match, hashed, position, trimmed
+from dq_checks.formats import CHECK_DIGITS, CHECK_SUMS
 
 Kind = Literal["text", "number", "date", "time", "boolean", "other"]
 Kinds = Mapping[str, Kind]
@@ -105,18 +105,28 @@ def _length(term: Term, kinds: Kinds) -> ColumnElement[bool]:
     return characters(as_text(term[1], kinds)) <= longest
 
 
-def _uscc(term: Term, kinds: Kinds) -> ColumnElement[bool]:
-    """GB 32100-2015: the weighted sum of all 18 characters is 0 mod 31."""
-    text = as_text(term[1], kinds)
+def _code(term: Term, kinds: Kinds) -> ColumnElement[bool]:
+    """The weighted sum of all characters leaves the right remainder; see CHECK_SUMS."""
+    _, name, code = term
+    alphabet, weights, modulus, remainder = CHECK_SUMS[code]
+    text = as_text(name, kinds)
     values = [
-        (position(USCC_ALPHABET, sa.func.substr(text, at, 1)) - 1) * weight
-        for at, weight in enumerate((*USCC_WEIGHTS, 1), 1)
+        (position(alphabet, sa.func.substr(text, at, 1)) - 1) * weight
+        for at, weight in enumerate(weights, 1)
     ]
     total = values[0]
     for value in values[1:]:
         total = total + value
     # CASE keeps the sum from being worked out for values that have not even the form
-    return sa.case((full_match(text, term[2]), total % 31 == 0), else_=sa.false())
+    right = total % modulus == remainder
+    return sa.case((full_match(text, CHECK_DIGITS[code]), right), else_=sa.false())
+
+
+def _sampled(term: Term, kinds: Kinds) -> ColumnElement[bool]:
+    """Rows whose key's hash is below the share: the same rows in every audit and engine."""
+    _, name, share = term
+    least: int = round(share * HASHES)
+    return hashed(as_text(name, kinds)) < least
 
 
 def _in(term: Term, kinds: Kinds) -> ColumnElement[bool]:
@@ -190,12 +200,13 @@ _TERMS: dict[str, Callable[[Term, Kinds], ColumnElement[bool]]] = {
     "blank": _blank,
     "match": _match,
     "length": _length,
-    "uscc": _uscc,
+    "code": _code,
     "in": _in,
     "not in": _not_in,
     "range": _range,
     "compare": _compare,
     "since": _since,
     "sql": _sql,
+    "sampled": _sampled,
     "and": _and,
 }

@@ -43,8 +43,19 @@ FORMATS: Final[Mapping[str, Mapping[Country, str]]] = {
 
 CHECK_DIGITS: Final[Mapping[str, str]] = {
     "uscc": f"{_USCC}{{2}}[0-9]{{6}}{_USCC}{{10}}",
+    "resident_id": (
+        "[1-9][0-9]{5}(18|19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9X]"
+    ),
 }
 """Codes with a check character: the pattern that comes before the sum."""
+
+CHECK_SUMS: Final[Mapping[str, tuple[str, tuple[int, ...], int, int]]] = {
+    "uscc": (USCC_ALPHABET, (*USCC_WEIGHTS, 1), 31, 0),
+    "resident_id": ("0123456789X", tuple(pow(2, 17 - at, 11) for at in range(18)), 11, 1),
+}
+"""Alphabet, weights, modulus and remainder: a character's value is its index in the alphabet, and
+the weighted sum leaves the remainder.  Credit codes: GB 32100-2015.  Resident ids: GB 11643-1999,
+that is ISO 7064 MOD 11-2, weights 2^(17 - i) mod 11."""
 
 TELLING: Final = ("mobile", "phone", "postcode")
 """Formats whose values tell which country a table is about (``country: auto``)."""

@@ -6,6 +6,7 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from dq_checks.messages import Count, Share
 from dq_checks.scores import Result, by_dimension, score
@@ -39,10 +40,13 @@ def regroup(results: Sequence[Result], shares: Sequence[Share], by: str) -> dict
         found = sums[getattr(each, by) or NOBODY][each.rule]
         found[0] += each.checked
         found[1] += each.good
-    rules = {each.rule.id: each.rule for each in results}
+    whole = {each.rule.id: each for each in results}
     return {
         name: [
-            Result(rules[rule], Count(rule=rule, status="counted", checked=checked, good=good))
+            replace(
+                whole[rule],
+                count=Count(rule=rule, status="counted", checked=checked, good=good),
+            )
             for rule, (checked, good) in found.items()
         ]
         for name, found in sums.items()
@@ -56,7 +60,7 @@ def read_groups(text: str, by: str) -> list[dict[str, str]]:
 
 
 def _bad(results: Sequence[Result]) -> int:
-    return sum(each.bad for each in results)
+    return sum(each.bad for each in results if each.scored)
 
 
 def _lines(results: Sequence[Result]) -> Iterator[tuple[str, str, int, int]]:

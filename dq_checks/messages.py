@@ -16,7 +16,10 @@ class _Message(BaseModel):
 
 
 class Job(_Message):
-    """One suite to run.  ``url`` may hold a password: it goes over the pipe and nowhere else."""
+    """One suite to run.  ``url`` may hold a password: it goes over the pipe and nowhere else.
+
+    ``waived`` has the keys of the records that somebody answers for, by rule.
+    """
 
     id: int
     url: str
@@ -28,16 +31,21 @@ class Job(_Message):
     worklist_rows: int
     groups: bool
     gentle: bool = False
+    waived: dict[str, tuple[str, ...]] = {}
 
 
 class Count(_Message):
-    """What one rule found: A good ones of B elements, or why it could not be counted."""
+    """What one rule found: A good ones of B elements, or why it could not be counted.
+
+    ``waived`` bad elements belong to records that somebody answers for; they are not in B.
+    """
 
     rule: str
     status: Literal["counted", "error"]
     checked: Annotated[int, Field(ge=0)] = 0
     good: Annotated[int, Field(ge=0)] = 0
     reason: str = ""
+    waived: Annotated[int, Field(ge=0)] = 0
 
 
 class Issue(_Message):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,15 +15,21 @@ from crmops.verdict import Objective, judge
 from dq_checks.client import AuditWorker
 from dq_checks.groups import groups_csv
 from dq_checks.messages import Audited, Job
-from dq_checks.scores import Result, by_dimension, measures, pair, score
+from dq_checks.report import evidence, report, report_drop, report_expired
+from dq_checks.scores import Result, measures, pair
 from dq_checks.settings import Settings
-from dq_checks.suite import Suite, plain
+from dq_checks.suite import Suite
+from dq_checks.trend import drop
+from dq_checks.waivers import InForce, Waiver, in_force
 from dq_checks.worklist import worklist
 
 Told = Callable[[str, str], None]
 """Is told the suite and what is being done."""
 
 _BEAT_SECONDS = 5.0
+FILE = "file"
+"""The target of audits of files."""
+
 PATIENCE_SECONDS = 60.0
 """How long a worker may be silent beyond the time for one statement."""
 
@@ -44,6 +49,7 @@ class Audit:
     config_digest: str = ""
     told: Told | None = None
     notes: tuple[str, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
 
 
 def run_suites(
@@ -87,14 +93,16 @@ def database_url(target: Target, settings: Settings) -> str:
 
 def _run_suite(audit: Audit, suite: Suite, worker: AuditWorker) -> Run:
     settings = audit.settings
+    waived = in_force(audit.waivers, suite, utc_now().date())
     with executing(
         audit.history, Kind.DQ, audit.target, suite.name, config_digest=audit.config_digest
     ) as execution:
         for each in audit.notes:
             execution.finding(each, severity="info", subject=suite.name)
+        report_expired(execution, waived)
         try:
             found = worker.run(
-                job_of(suite, settings, audit.url),
+                job_of(suite, settings, audit.url, waived.records),
                 seen_by(execution, suite, audit.told),
                 settings.statement_timeout + PATIENCE_SECONDS,
             )
@@ -102,12 +110,17 @@ def _run_suite(audit: Audit, suite: Suite, worker: AuditWorker) -> Run:
             execution.finding("the audit could not be run", error.hint, "critical", suite.name)
             execution.conclude(Verdict.ERROR, str(error))
         else:
-            _conclude(execution, suite, settings, found)
+            _conclude(execution, suite, audit, found, waived)
     return execution.run
 
 
-def job_of(suite: Suite, settings: Settings, url: str) -> Job:
-    """What the worker is told to do."""
+def job_of(
+    suite: Suite,
+    settings: Settings,
+    url: str,
+    waived: dict[str, tuple[str, ...]] | None = None,
+) -> Job:
+    """What the worker is told to do; ``waived`` has keys of records by rule."""
     return Job(
         id=1,
         url=url,
@@ -119,6 +132,7 @@ def job_of(suite: Suite, settings: Settings, url: str) -> Job:
         worklist_rows=settings.worklist_rows,
         groups=settings.groups,
         gentle=settings.pace == "gentle",
+        waived=waived or {},
     )
 
 
@@ -137,14 +151,21 @@ def seen_by(execution: Execution, suite: Suite, told: Told | None) -> Callable[[
     return seen
 
 
-def _conclude(execution: Execution, suite: Suite, settings: Settings, found: Audited) -> None:
-    results = pair(suite.rules_for(found.country), found.counts)
+def _conclude(
+    execution: Execution, suite: Suite, audit: Audit, found: Audited, waived: InForce
+) -> None:
+    settings = audit.settings
+    results = pair(suite.rules_for(found.country), found.counts, waived.rules)
     versions = {**execution.run.tool_versions, **found.versions}
     execution.run = execution.run.with_(tool_versions=versions)
     execution.measures(*measures(found.rows, results))
     execution.measure("audit.seconds", found.seconds, Unit.SECONDS, 1)
-    _report(execution, results, found)
-    execution.attach("result.json", _evidence(suite, results, found))
+    if audit.target != FILE:  # every file has a past of its own
+        fell = drop(audit.history, execution.run, execution.run.measures)
+        execution.measures(fell)
+        report_drop(execution, fell, settings.drop)
+    report(execution, results, found)
+    execution.attach("result.json", evidence(suite, results, found))
     for note in found.notes:
         execution.finding(note, severity="info", subject=suite.name)
     if found.shares:
@@ -160,7 +181,8 @@ def verdict(
     """The verdict of an audit and its reason.
 
     A rule that could not run makes it error; too few rows make it unknown; else the objectives
-    and every rule's threshold decide, rules that saw nothing included unless optional.
+    and every rule's threshold decide, rules that saw nothing included unless optional.  A sampled
+    rule fails when its whole interval lies below the threshold, and is unknown when only a part.
     """
     broken = [each for each in results if each.status == "error"]
     if broken:
@@ -174,85 +196,21 @@ def verdict(
     if rows < wanted:
         return Verdict.UNKNOWN, f"table {suite.table} has {rows} rows, {wanted} are wanted"
     judgement = judge(run.measures, [*settings.objectives, *_thresholds(results)])
+    unclear = [each for each in results if each.status == "unknown" and each.unclear]
+    if judgement.verdict is Verdict.PASS and unclear:
+        named = ", ".join(each.rule.id for each in unclear)
+        return Verdict.UNKNOWN, f"too small a sample to tell: {named}"
     return judgement.verdict, judgement.reason
 
 
 def _thresholds(results: Sequence[Result]) -> list[Objective]:
     return [
         Objective(
-            measure=f"rule.score{{{each.rule.id}}}",
+            measure=f"rule.score{'.high' if each.rule.sample else ''}{{{each.rule.id}}}",
             op=">=",
             limit=each.rule.threshold,
             unit=Unit.RATIO,
         )
         for each in results
-        if not (each.status == "unknown" and each.rule.optional)
+        if each.waiver is None and (each.counted or not each.rule.optional)
     ]
-
-
-def _report(execution: Execution, results: Sequence[Result], found: Audited) -> None:
-    for each in results:
-        owner = f"; for {each.rule.owner}" if each.rule.owner else ""
-        if each.status == "failed":
-            execution.finding(
-                each.rule.title,
-                f"not so for {each.bad} of {each.count.checked}: {_percent(each.score_or_zero)}, "
-                f"{_percent(each.rule.threshold)} are wanted{owner}",
-                "critical" if each.rule.weight >= 3 else "warning",
-                each.rule.id,
-            )
-        elif each.status == "error":
-            execution.finding(
-                f"a rule could not run: {each.rule.title}",
-                each.count.reason,
-                "critical",
-                each.rule.id,
-            )
-        elif each.status == "unknown" and found.rows:
-            execution.finding(
-                f"a rule saw nothing: {each.rule.title}",
-                "no record has a value that it is about",
-                "info",
-                each.rule.id,
-            )
-
-
-def _percent(value: float) -> str:
-    """Rounded down: 99.996 % is not 100 %."""
-    return f"{int(value * 10_000) / 100:.2f} %"
-
-
-def _evidence(suite: Suite, results: Sequence[Result], found: Audited) -> str:
-    """A and B of every rule, so that each score can be worked out again."""
-    overall, elements = score(results)
-    document = {
-        "schema": 1,
-        "suite": suite.name,
-        "entity": suite.entity,
-        "table": suite.table,
-        "country": found.country,
-        "rows": found.rows,
-        "score": overall,
-        "elements": elements,
-        "dimensions": {
-            name: {"score": value, "elements": seen}
-            for name, (value, seen) in by_dimension(results).items()
-        },
-        "rules": [_of_rule(each, found) for each in results],
-        "versions": found.versions,
-    }
-    return json.dumps(document, ensure_ascii=False, indent=1)
-
-
-def _of_rule(result: Result, found: Audited) -> dict[str, object]:
-    return {
-        "rule": plain(result.rule),
-        "status": result.status,
-        "A": result.count.good if result.count.status == "counted" else None,
-        "B": result.count.checked if result.count.status == "counted" else None,
-        "bad": result.bad if result.scored else None,
-        "score": result.score,
-        "reason": result.count.reason,
-        "listed": sum(each.rule == result.rule.id for each in found.issues),
-        "list_shortened": result.rule.id in found.shortened,
-    }

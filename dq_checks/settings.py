@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from crmops.config import LocalPath
 from crmops.units import Seconds
 from crmops.verdict import Objective
+from dq_checks.waivers import Waiver
 
 GOAL = Objective(measure="score", op=">=", limit=0.95)
 """Where enterprises set their goal; see docs/data-quality.md."""
@@ -59,3 +60,12 @@ class Settings(BaseModel):
     worklist_rows: Annotated[
         int, Field(ge=1, le=100_000, description="the most records listed for one rule")
     ] = 1000
+    drop: Annotated[
+        float, Field(gt=0, le=1, description="a score this far below its usual is a finding")
+    ] = 0.02
+    waivers: tuple[Waiver, ...] = Field(
+        default=(), description="what may be bad for a while, and leaves the score"
+    )
+    waiver_files: tuple[LocalPath, ...] = Field(
+        default=(), description="YAML files with more of them, below a key waivers"
+    )

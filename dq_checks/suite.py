@@ -82,7 +82,8 @@ class Rule(BaseModel):
 
     ``threshold`` is the least share of good elements.  ``optional``: when the rule sees no
     elements in a table that has rows, it stays out of the verdict (it is still counted).
-    ``countries``: the rule exists only for tables of these countries.
+    ``countries``: the rule exists only for tables of these countries.  ``sample``: only this share
+    of the rows is looked at, the same rows in every audit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
@@ -116,6 +117,7 @@ class Rule(BaseModel):
     ignore_case: bool = False
     applies: str | None = None
     good: str | None = None
+    sample: Annotated[float | None, Field(gt=0, lt=1)] = None
     finds: Planted | None = None
 
     @field_validator("format")
@@ -129,7 +131,9 @@ class Rule(BaseModel):
     @classmethod
     def _known_code(cls, value: str | None) -> str | None:
         if value is not None and value not in CHECK_DIGITS:
-            raise ValueError(f"{value!r} has no check digit known; there are: uscc")
+            raise ValueError(
+                f"{value!r} has no check digit known; there are: {', '.join(CHECK_DIGITS)}"
+            )
         return value
 
     @field_validator("pattern")
@@ -163,6 +167,8 @@ class Rule(BaseModel):
                 raise ValueError(f"a rule with check: {self.check} needs {name}")
         if self.check == "range" and self.minimum is None and self.maximum is None:
             raise ValueError("a rule with check: range needs minimum or maximum")
+        if self.check == "unique" and self.sample is not None:
+            raise ValueError("a rule with check: unique needs all rows; take sample away")
         return self
 
     @property

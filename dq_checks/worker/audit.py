@@ -22,6 +22,7 @@ from dq_checks.worker.groups import grouped
 from dq_checks.worker.issues import failing
 from dq_checks.worker.refusals import explain, lost
 from dq_checks.worker.session import JobProblem, inspect, reading
+from dq_checks.worker.waived import without_waived
 
 _ROWS = "(rows)"
 
@@ -50,10 +51,11 @@ def audit(job: Job, say: Callable[[str], None], versions: dict[str, str]) -> Aud
                 explain(engine.errors[-1]), "Nothing of this audit is kept; run it again."
             )
         rows = _rows(engine)
+        counts = without_waived(engine, rules, counts, job)
         say("listing")
         issues, shortened = failing(engine, rules, counts, job)
         say("grouping")
-        shares, notes = grouped(engine, rules, counts) if job.groups else ([], [])
+        shares, notes = grouped(engine, rules, counts, job) if job.groups else ([], [])
         dialect = connection.dialect
         server = ".".join(map(str, dialect.server_version_info or ()))
     order = {each.id: at for at, each in enumerate(job.suite.rules)}
@@ -111,7 +113,7 @@ def _compile(engine: AuditEngine, job: Job, country: Country) -> tuple[list[Comp
     """The rules that fit the table, and an error for each that does not."""
     fitting, misfits = [], []
     for rule in job.suite.rules_for(country):
-        how = counting(rule, country, job.as_of)
+        how = counting(rule, country, job.as_of, job.suite.key)
         try:
             _try(how, engine)
         except RuleProblem as problem:

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from dq_checks.expressions import expression
-from dq_checks.messages import Count, Share
+from dq_checks.messages import Count, Job, Share
 from dq_checks.worker.engine import AuditEngine
 from dq_checks.worker.issues import bad_rows
 from dq_checks.worker.refusals import explain
+from dq_checks.worker.waived import waived_by_group
 
 if TYPE_CHECKING:
     from dq_checks.worker.audit import Compiled
@@ -24,7 +25,7 @@ Teams = dict[Any, tuple[Any, Any]]
 
 
 def grouped(
-    engine: AuditEngine, rules: Sequence[Compiled], counts: Sequence[Count]
+    engine: AuditEngine, rules: Sequence[Compiled], counts: Sequence[Count], job: Job
 ) -> tuple[list[Share], list[str]]:
     """The share of each owner and region in each rule that was counted, and what went wrong."""
     counted = {each.rule for each in counts if each.status == "counted" and each.checked}
@@ -34,6 +35,7 @@ def grouped(
         return [], []
     try:
         found = _counts(engine, wanted)
+        _take_waived(engine, wanted, found, job)
         teams, notes = _teams(engine)
     except SQLAlchemyError as error:
         return [], [f"no scores by owner: {explain(error)}"]
@@ -67,6 +69,21 @@ def _counts(engine: AuditEngine, rules: Sequence[Compiled]) -> dict[Group, list[
         for owner, region, number in engine.execute_query(query).all():
             found[owner, region][at][1] -= number
     return found
+
+
+def _take_waived(
+    engine: AuditEngine,
+    rules: Sequence[Compiled],
+    found: dict[Group, list[list[int]]],
+    job: Job,
+) -> None:
+    """Take the bad elements of waived records out of B, as in the whole."""
+    for at, each in enumerate(rules):
+        for group, number in waived_by_group(
+            engine, each, job.waived.get(each.rule.id, ())
+        ).items():
+            if group in found:
+                found[group][at][0] -= number
 
 
 def _by_group(engine: AuditEngine, source: sa.FromClause, sums: list[Any]) -> sa.Select[Any]:

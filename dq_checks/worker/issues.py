@@ -33,7 +33,7 @@ def failing(
         if count is None or not _wanted(count, each.rule.threshold, job):
             continue
         try:
-            listed = list(_keys(engine, each, job.worklist_rows))
+            listed = _listed(engine, each, job)
         except SQLAlchemyError:  # the counts stand without the list
             shortened.append(each.rule.id)
             continue
@@ -41,6 +41,13 @@ def failing(
         if len(listed) < count.checked - count.good:
             shortened.append(each.rule.id)
     return issues, shortened
+
+
+def _listed(engine: AuditEngine, compiled: Compiled, job: Job) -> list[Issue]:
+    """The first records that nobody answers for."""
+    waived = {*job.waived.get(compiled.rule.id, ())}
+    keys = _keys(engine, compiled, job.worklist_rows + len(waived))
+    return [each for each in keys if each.key not in waived][: job.worklist_rows]
 
 
 def _wanted(count: Count, threshold: float, job: Job) -> bool:

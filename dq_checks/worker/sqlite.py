@@ -1,8 +1,9 @@
-"""What SQLite lacks beside PostgreSQL: regular expressions, and lower case beyond ASCII."""
+"""What SQLite lacks beside PostgreSQL: regular expressions, lower case beyond ASCII, hashes."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 import sqlite3
 from typing import Any
@@ -14,6 +15,7 @@ def prepare(connection: sqlite3.Connection, _record: Any) -> None:
     """Give a new connection our functions, and forbid it to write."""
     connection.create_function("regexp", 2, _matches, deterministic=True)
     connection.create_function("lower", 1, _lower, deterministic=True)
+    connection.create_function("hashed", 1, _hashed, deterministic=True)
     connection.execute("pragma query_only = on")
 
 
@@ -23,3 +25,9 @@ def _matches(pattern: str, value: object) -> bool | None:
 
 def _lower(value: str | None) -> str | None:
     return None if value is None else str(value).lower()
+
+
+def _hashed(value: str | None) -> int | None:
+    if value is None:
+        return None
+    return int(hashlib.md5(str(value).encode(), usedforsecurity=False).hexdigest()[:7], 16)

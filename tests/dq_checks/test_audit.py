@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from crmops.record import Verdict
@@ -357,3 +359,23 @@ def test_no_contents_of_rows_in_any_record(
     )
     assert run.verdict is Verdict.ERROR
     assert "Planted" not in written and "4711" not in written
+
+
+IDS = ("11010519491231002X", "110105194912310021", "11010519491331002X", "11010519491231002x", " ")
+
+
+def test_resident_ids_are_checked_and_never_kept(
+    auditor: Auditor, database: Database, tmp_path: Path
+) -> None:
+    database.do(
+        "create table people (id int, person text)",
+        *(f"insert into people values ({at}, '{each}')" for at, each in enumerate(IDS)),
+    )
+    people = suite(rule("people.person", "check_digit", column="person", code_of="resident_id"))
+    run = auditor.run(database.auditor, people)
+    found = auditor.rules(run)["people.person"]
+    assert (found["A"], found["B"]) == (1, 4)
+    assert auditor.listed(run) == {"people.person": {"1", "2", "3"}}
+    kept = b"".join(each.read_bytes() for each in tmp_path.rglob("*") if each.is_file())
+    assert b"people.person" in kept
+    assert [each for each in IDS[:4] if each.encode() in kept] == []

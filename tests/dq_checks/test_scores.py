@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dq_checks.catalogue import find_suites
-from dq_checks.formats import CHECK_DIGITS, FORMATS, USCC_ALPHABET, USCC_WEIGHTS
+from dq_checks.formats import CHECK_DIGITS, CHECK_SUMS, FORMATS
 from dq_checks.messages import Count
 from dq_checks.scores import Result, by_dimension, measures, score
 from dq_checks.suite import Rule
@@ -72,20 +72,29 @@ def test_neither_an_error_nor_an_empty_rule_ever_scores(found: list[Result]) -> 
     assert counted == [sum(r.status == s for r in found) for s in ("failed", "error", "unknown")]
 
 
-CODES = {
-    "91440300708461136T": True,
-    "91440300708461136X": False,
-    "91110000600037341L": True,
-}
+CODES = [
+    ("uscc", "91440300708461136T", True),
+    ("uscc", "91440300708461136X", False),
+    ("uscc", "91110000600037341L", True),
+    ("resident_id", "11010519491231002X", True),
+    ("resident_id", "440524188001010014", True),
+    ("resident_id", "110105194912310021", False),
+    ("resident_id", "110105194912130021", False),
+]
 
 
-@pytest.mark.parametrize(("code", "right"), CODES.items())
-def test_check_character_of_a_credit_code(code: str, right: bool) -> None:
-    values = [USCC_ALPHABET.index(each) for each in code]
-    weights = (*USCC_WEIGHTS, 1)
+@pytest.mark.parametrize(("name", "code", "right"), CODES)
+def test_check_characters(name: str, code: str, right: bool) -> None:
+    alphabet, weights, modulus, remainder = CHECK_SUMS[name]
+    values = [alphabet.index(each) for each in code]
     total = sum(value * weight for value, weight in zip(values, weights, strict=True))
-    assert (total % 31 == 0) is right
-    assert re.fullmatch(CHECK_DIGITS["uscc"], code)
+    assert (total % modulus == remainder) is right
+    assert re.fullmatch(CHECK_DIGITS[name], code)
+
+
+def test_weights_of_a_resident_id_are_those_of_the_standard() -> None:
+    wanted = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2, 1)
+    assert CHECK_SUMS["resident_id"][1] == wanted
 
 
 FORM = [

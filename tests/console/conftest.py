@@ -189,7 +189,8 @@ def _serve(folder: Path, state: str) -> tuple[Console, uvicorn.Server, threading
     history = open_history(config.history_url, config.artifacts_dir)
     fill(history, state)
     app = create_app(config, history)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none"))
+    how = uvicorn.Config(app, port=0, log_level="error", ws="none", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(how)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

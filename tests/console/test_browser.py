@@ -62,10 +62,10 @@ class Watched:
         assert self.wrong == [], path
 
     def axe(self) -> list[str]:
-        """What the checker finds, as rule: elements.  Rows are alike, so a few stand for all."""
+        """What the checker finds, as rule: elements.  Rows are alike: a few stand for all."""
         self.page.evaluate(
-            "document.querySelectorAll('tbody')"
-            ".forEach(body => [...body.rows].slice(8).forEach(row => row.remove()))"
+            "document.querySelectorAll('tbody, .tiles')"
+            ".forEach(all => [...all.children].slice(8).forEach(each => each.remove()))"
         )
         self.page.evaluate(AXE)
         found: dict[str, Any] = self.page.evaluate(
@@ -82,7 +82,6 @@ class Watched:
     [
         ("empty", "light", "zh-CN"),
         ("normal", "light", "en-GB"),
-        ("normal", "dark", "zh-CN"),
         ("failing", "light", "zh-CN"),
         ("failing", "dark", "en-GB"),
         ("huge", "dark", "en-GB"),

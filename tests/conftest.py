@@ -29,6 +29,11 @@ settings.register_profile(
 )
 settings.load_profile("crmops")
 
+# Started in the background by a shell, a suite is told to ignore Ctrl-C, and its children with it;
+# some tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _START_SECONDS = 90
 _STOP_SECONDS = 60
 

@@ -57,16 +57,8 @@ def target_field(field: FieldSettings, columns: Mapping[str, Family], dialect: D
 
 
 def serial(fields: Sequence[Compiled], dialect: Dialect) -> str:
-    """Values as one text that no other values have.
-
-    Text comes with its length; what has a type cannot hold a semicolon and ends with one.
-    """
-    return " || ".join(
-        dialect.sized(each.canonical)
-        if each.kind == "text"
-        else f"coalesce({each.canonical}, '') || ';'"
-        for each in fields
-    )
+    """Values as one text that no other values have, whatever they hold."""
+    return dialect.serial([(each.canonical, each.kind == "text") for each in fields])
 
 
 def parse_serial(text: str, kinds: Sequence[str]) -> tuple[str | None, ...]:

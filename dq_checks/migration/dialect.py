@@ -6,6 +6,7 @@ engines are equal exactly when the values are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 Family = Literal["int", "num", "float", "bool", "date", "ts", "tstz", "text"]
@@ -55,8 +56,9 @@ class Dialect(Protocol):
     def trim(self, text: str) -> str:
         """Without blanks at both ends; written such that values without any are quick."""
 
-    def sized(self, text: str) -> str:
-        """A text with its length in bytes of UTF-8 before it, so that it ends unmistakably."""
+    def serial(self, values: Sequence[tuple[str, bool]]) -> str:
+        """Texts as one text: a free one (true) has its length in bytes of UTF-8 before it, so
+        that it ends unmistakably; the others cannot hold a semicolon and end with one."""
 
     def lower(self, text: str) -> str:
         """In lower case, character by character as Unicode's simple mapping says."""
@@ -78,8 +80,11 @@ class DuckDB:
         moment = f"({value} AT TIME ZONE 'UTC')" if family == "tstz" else value
         return f"CAST({moment} AS VARCHAR)"
 
-    def sized(self, text: str) -> str:
-        return f"concat(strlen({text}), ':', {text})"
+    def serial(self, values: Sequence[tuple[str, bool]]) -> str:
+        parts = [
+            f"strlen({text}), ':', {text}" if free else f"{text}, ';'" for text, free in values
+        ]
+        return f"concat({', '.join(parts)})"  # one call: a chain of || copies again and again
 
     def matches(self, text: str, pattern: str) -> str:
         return f"regexp_full_match({text}, {literal(pattern)})"
@@ -131,9 +136,14 @@ class PostgreSQL:
         moment = f"({value} AT TIME ZONE 'UTC')" if family == "tstz" else value
         return f"CAST({moment} AS text)"
 
-    def sized(self, text: str) -> str:
-        size = f"octet_length({text})" if self._utf8 else f"length(convert_to({text}, 'UTF8'))"
-        return f"coalesce({size} || ':' || {text}, ':')"
+    def serial(self, values: Sequence[tuple[str, bool]]) -> str:
+        size = "octet_length({})" if self._utf8 else "length(convert_to({}, 'UTF8'))"
+        return " || ".join(
+            f"coalesce({size.format(text)} || ':' || {text}, ':')"
+            if free
+            else f"coalesce({text}, '') || ';'"
+            for text, free in values
+        )
 
     def matches(self, text: str, pattern: str) -> str:
         return f"{text} ~ {literal(f'^(?:{pattern})$')}"

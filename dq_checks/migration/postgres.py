@@ -74,6 +74,9 @@ class PostgresSide:
         try:
             for each in (*_SESSION, f"SET statement_timeout = {int(timeout * 1000)}"):
                 self._connection.execute(each)
+            if self._connection.info.server_version >= 140000:
+                # a server that still computes for a client that was killed is load for nothing
+                self._connection.execute("SET client_connection_check_interval = '5s'")
             self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         except psycopg.Error as error:
             raise trouble(error, self.label) from None

@@ -48,7 +48,8 @@ def rows_of(path: Path) -> Iterator[list[str]]:
         raise UsageError(f"{path} does not exist", hint="Give a .csv or .xlsx file.")
     if not path.is_file():
         raise UsageError(f"{path} is no file", hint="Give a .csv or .xlsx file.")
-    return _xlsx(path) if _starts_with_zip(path) else _csv(path)
+    workbook = _starts_with_zip(path) or path.suffix.lower() == ".xlsx"
+    return _xlsx(path) if workbook else _csv(path)
 
 
 def check_width(path: Path, number: int, cells: Sequence[str], width: int) -> None:

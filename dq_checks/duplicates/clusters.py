@@ -9,16 +9,9 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from dq_checks.duplicates.scoring import Scored
-
-LARGEST = 400
-"""Components with more records are first cut at higher probabilities."""
-
-_STRICTER = (0.9, 0.99, 0.999, 0.9999)
-
-Weights = Mapping[tuple[int, int], float]
 
 
 def components(pairs: Iterable[Scored], threshold: float) -> list[list[int]]:
@@ -42,44 +35,36 @@ def components(pairs: Iterable[Scored], threshold: float) -> list[list[int]]:
 
 
 def cluster(pairs: Sequence[Scored], threshold: float) -> list[list[int]]:
-    """Clusters of two or more records, each sorted, in order of their first record."""
-    weights = {(left, right): probability for left, right, probability in pairs}
+    """Clusters of two or more records, each sorted, in order of their first record.
+
+    Only pairs that are known are looked at, so a large component costs what its pairs cost.
+    """
+    parts = components(pairs, threshold)
+    of = {row: number for number, members in enumerate(parts) for row in members}
+    edges: dict[int, list[Scored]] = defaultdict(list)
+    for pair in pairs:
+        number = of.get(pair[0])
+        if number is not None and number == of.get(pair[1]) and len(parts[number]) > 2:
+            edges[number].append(pair)
     found: list[list[int]] = []
-    for members in components(pairs, threshold):
-        if len(members) == 2:
-            found.append(members)
-        else:
-            found += _split(members, weights, threshold)
+    for number, members in enumerate(parts):
+        known = edges.get(number)
+        found += _average_linkage(members, known, threshold) if known else [members]
     return sorted(each for each in found if len(each) > 1)
 
 
-def _split(members: Sequence[int], weights: Weights, threshold: float) -> list[list[int]]:
-    if len(members) <= LARGEST:
-        return _average_linkage(members, weights, threshold)
-    inside = set(members)
-    known = [(a, b, w) for (a, b), w in weights.items() if a in inside and b in inside]
-    for stricter in _STRICTER:
-        parts = components(known, max(stricter, threshold))
-        if all(len(each) <= LARGEST for each in parts):
-            break
-    return [
-        piece
-        for part in parts
-        for piece in (_average_linkage(part, weights, threshold) if len(part) <= LARGEST else [])
-    ]
-
-
-def _average_linkage(members: Sequence[int], weights: Weights, threshold: float) -> list[list[int]]:
+def _average_linkage(
+    members: Sequence[int], edges: Sequence[Scored], threshold: float
+) -> list[list[int]]:
     """Join the two closest clusters until none are close enough; ties go to the first records."""
-    clusters = {number: [member] for number, member in enumerate(members)}
+    at = {row: number for number, row in enumerate(members)}
+    clusters = {number: [row] for row, number in at.items()}
     sums: dict[int, dict[int, float]] = defaultdict(dict)
     heap: list[tuple[float, int, int]] = []
-    for a, left in enumerate(members):
-        for b in range(a + 1, len(members)):
-            weight = weights.get((left, members[b]))
-            if weight:
-                sums[a][b] = sums[b][a] = weight
-                heap.append((-weight, a, b))
+    for left, right, weight in edges:
+        a, b = at[left], at[right]
+        sums[a][b] = sums[b][a] = weight
+        heap.append((-weight, a, b))
     heapq.heapify(heap)
     following = len(members)
     while heap:
@@ -90,7 +75,7 @@ def _average_linkage(members: Sequence[int], weights: Weights, threshold: float)
             continue
         made = clusters.pop(a) + clusters.pop(b)
         sums_a, sums_b = sums.pop(a), sums.pop(b)
-        for other in (sums_a.keys() | sums_b.keys()) & clusters.keys():
+        for other in sorted((sums_a.keys() | sums_b.keys()) & clusters.keys()):
             total = sums_a.get(other, 0.0) + sums_b.get(other, 0.0)
             sums[following][other] = sums[other][following] = total
             mean = total / (len(made) * len(clusters[other]))

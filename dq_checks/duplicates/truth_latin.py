@@ -69,7 +69,11 @@ _MISSING = {
     "Address 2": 0.2, "City": 0.05, "Postcode": 0.06, "Date of Birth": 0.12, "SSN": 0.1,
     "Email": 0.3, "Phone": 0.3, "Company": 0.3,
 }  # fmt: skip
-_CHANGED = {"Email": 0.1, "Phone": 0.1, "Company": 0.15}
+_CHANGED = {
+    "Email": 0.1, "Phone": 0.1, "Company": 0.15, "SSN": 0.08, "Date of Birth": 0.06,
+    "Last Name": 0.04,
+}  # fmt: skip
+_RELATED = (3, 3, 0.3, 3, 3)
 _MOVED = ("Street Number", "Address 1", "Address 2", "City", "Postcode")
 _NUMERIC = frozenset({"Postcode", "Date of Birth", "SSN", "Phone", "Street Number"})
 
@@ -112,7 +116,7 @@ def _like_person(rng: random.Random, row: Row) -> Row:
     """Another person: father and son, husband and wife, twins, a namesake, a colleague."""
     other = _person(rng)
     home = {name: row[name] for name in (*_MOVED, "Last Name")}
-    kind = rng.randrange(5)
+    kind = rng.choices(range(5), _RELATED)[0]
     if kind == 0:  # father and son of one name in one house
         year = max(int(row["Date of Birth"][:4]) - rng.randint(20, 35), 1905)
         born = f"{year}{other['Date of Birth'][4:]}"

@@ -151,7 +151,7 @@ def choose(kind: str, plan: Plan, weights: Weights, folder: Path) -> tuple[float
         found = find_duplicates(Wanted(path, kind.partition("-")[0], threshold=0.02, models=folder))
         runs.append((found.pairs, made.pairs()))
     best = max(
-        (_measured(runs, percent / 100) for percent in range(10, 100, 5)),
+        (_measured(runs, percent / 100) for percent in range(40, 100, 5)),
         key=lambda each: (min(each["precision"], PRECISION), each["f1"]),
     )
     return best.pop("threshold"), best

@@ -27,7 +27,7 @@ from loadtests.settings import Settings
 from loadtests.workload import Workload
 
 PLANTED, EXTRA = "contacts.search", 0.030
-BEFORE = 10
+BEFORE = 8
 REPEATS = 2
 RULES = Rules(blind_seconds=0.5)
 """On a machine with much other work all operations together may be ten times slower for a while:
@@ -40,7 +40,7 @@ WORKLOAD = Workload.model_validate(
         "users": 120,
         "pace": 0.05,
         "phases": [
-            {"name": "arrival", "seconds": 5, "within": 3, "judged": False},
+            {"name": "arrival", "seconds": 8, "within": 3, "judged": False},
             {"name": "work", "seconds": 10},
         ],
         "roles": {"rep": {"share": 1, "journeys": {"browse_open": 3, "search": 5}}},

@@ -49,7 +49,11 @@ def _workloads(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[str]:
     changed = sorted(key for key in set(one) | set(two) if one.get(key) != two.get(key))
     for key in changed:
         if key not in others:
-            yield f"the workload's {key} differ" if key[-1] == "s" else f"its {key} differs"
+            yield (
+                f"the workload's {key} differ"
+                if key[-1] == "s"
+                else f"the workload's {key} differs"
+            )
 
 
 def _volumes(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from crmops.verdict import worst
 from dq_checks.duplicates_cli import duplicates
 from dq_checks.migration.cli import migration
 from dq_checks.reconcile.cli import reconcile
+from dq_checks.stewards_cli import decide, draft
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,6 +37,8 @@ app = typer.Typer(help="Audit the data: scores, worklists.", no_args_is_help=Tru
 app.command("duplicates")(duplicates)
 app.command("migration")(migration)
 app.command("reconcile")(reconcile)
+app.command("decide")(decide)
+app.command("draft")(draft)
 
 Suites = Annotated[
     list[str] | None, typer.Argument(help="The suites; without any those of dq.suites.")
@@ -50,6 +53,7 @@ def run(
 ) -> None:
     """Audit tables of the CRM's database, record each audit and print the scores."""
     from dq_checks.catalogue import choose, find_suites
+    from dq_checks.decisions import Decisions
     from dq_checks.run import Audit, database_url, run_suites
     from dq_checks.settings import Settings
     from dq_checks.waivers import gather
@@ -63,8 +67,9 @@ def run(
     with _telling(len(chosen)) as told:
         url = database_url(which, settings)
         audit = Audit(
-            which.name, url, settings, ctx.history, ctx.config.digest, told, waivers=waivers
-        )
+            which.name, url, settings, ctx.history, ctx.config.digest, told,
+            waivers=waivers, decisions=Decisions(ctx.config.state_dir).read(),
+        )  # fmt: skip
         runs = run_suites(audit, chosen)
     _print(runs, as_json=as_json)
 
@@ -155,12 +160,16 @@ def worklist(
     owner: Annotated[
         str, typer.Option("--owner", help="Only of this owner of records or of rules.")
     ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what `crmops dq decide` has settled.")
+    ] = False,
     target: TargetOption = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Write the records of the newest audit that somebody must mend, with links and cost."""
     from dq_checks.catalogue import choose, find_suites
-    from dq_checks.handout import tasks, write
+    from dq_checks.decisions import Decisions
+    from dq_checks.handout import tasks, undecided, write
     from dq_checks.settings import Settings
 
     ctx = context()
@@ -174,9 +183,13 @@ def worklist(
         )
     cost = settings.minutes_per_record
     found = tasks(ran, chosen, ctx.history, link=settings.record_link, minutes=cost, owner=owner)
+    settled = 0
+    if not everything:
+        found, settled = undecided(found, ran, Decisions(ctx.config.state_dir).read())
     write(out, found)
     hours = len(found) * cost / 60
     payload = {"run": ran.id, "file": str(out), "tasks": len(found), "hours": round(hours, 2)}
+    payload["settled"] = settled
     said = f"{out}: {len(found)} records to mend, about {hours:.1f} hours"
     emit(payload, as_json=as_json, table=lambda: said)
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 from crmops.errors import CannotRun, UsageError
 from crmops.history import History
 from crmops.record import Run
+from dq_checks import decisions
+from dq_checks.decisions import Decision
 from dq_checks.suite import Suite
 from dq_checks.worklist import neutral
 
-COLUMNS = ("suite", "rule", "what", "record", "record_owner", "rule_owner", "link", "minutes")
-WIDTHS = (12, 30, 48, 14, 14, 20, 48, 10)
+COLUMNS = (
+    "suite", "rule", "what", "record", "record_owner", "rule_owner", "link", "minutes",
+    *decisions.COLUMNS, "before",
+)  # fmt: skip
+WIDTHS = (12, 30, 48, 14, 14, 20, 48, 10, 14, 40, 16, 40)
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,14 @@ class Task:
     rule_owner: str
     link: str
     minutes: float
+    before: str = ""
 
     @property
     def cells(self) -> tuple[str | float, ...]:
         """In the order of COLUMNS."""
         return (
             self.suite, self.rule, self.what, self.record, self.record_owner, self.rule_owner,
-            self.link, self.minutes,
+            self.link, self.minutes, "", "", "", self.before,
         )  # fmt: skip
 
 
@@ -72,6 +78,24 @@ def tasks(
         if not owner or owner in (each["record_owner"], each["rule_owner"])
     ]
     return sorted(found, key=lambda each: (each.record_owner, each.rule))
+
+
+def undecided(found: Sequence[Task], run: Run, kept: Sequence[Decision]) -> tuple[list[Task], int]:
+    """The tasks that are still to be done, and the number of those that are not.
+
+    What shall not be mended, or is good in truth, is not asked again; what was mended before the
+    audit and found bad all the same comes back with a note.
+    """
+    known = {each.about: each for each in kept}
+    left = []
+    for each in found:
+        said = known.get((run.target, each.suite, each.rule, decisions.bare(each.record)))
+        if said is None:
+            left.append(each)
+        elif said.decision == "fixed" and said.at < run.begun:
+            text = f"said to be fixed on {said.at:%Y-%m-%d}"
+            left.append(replace(each, before=f"{text} by {said.by}" if said.by else text))
+    return left, len(found) - len(left)
 
 
 def write(path: Path, found: Sequence[Task]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 from crmops.execute import Execution
 from crmops.record import Measure
+from dq_checks.decisions import Decision
 from dq_checks.messages import Audited
 from dq_checks.scores import Result, by_dimension, score
 from dq_checks.suite import Suite, plain
@@ -85,6 +87,37 @@ def report_drop(execution: Execution, fell: Measure, limit: float) -> None:
         "warning",
         execution.run.subject,
     )
+
+
+def report_decided(
+    execution: Execution,
+    results: Sequence[Result],
+    found: Audited,
+    decisions: Sequence[Decision],
+) -> None:
+    """Findings about what people decided: rules that they call wrong, repairs that were none."""
+    run = execution.run
+    own = {each.about: each for each in decisions if each.about[:2] == (run.target, run.subject)}
+    titles = {each.rule.id: each.rule.title for each in results}
+    wrong = Counter(each.rule for each in own.values() if each.decision == "wrong-rule")
+    for name in sorted(wrong.keys() & titles.keys()):
+        execution.finding(
+            f"people say that a rule is wrong: {titles[name]}",
+            f"for {wrong[name]} records; mend the rule, or waive them",
+            "info",
+            name,
+        )
+    said = [own.get((run.target, run.subject, each.rule, each.key)) for each in found.issues]
+    unmended = Counter(
+        each.rule for each in said if each and each.decision == "fixed" and each.at < run.begun
+    )
+    for name in sorted(unmended):
+        execution.finding(
+            f"said to be fixed and still bad: {titles[name]}",
+            f"{unmended[name]} records; they are in the worklist again",
+            "warning",
+            name,
+        )
 
 
 def _between(result: Result) -> str:

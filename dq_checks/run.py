@@ -13,9 +13,10 @@ from crmops.record import Kind, Run, Unit, Verdict, utc_now
 from crmops.target import Target
 from crmops.verdict import Objective, judge
 from dq_checks.client import AuditWorker
+from dq_checks.decisions import Decision
 from dq_checks.groups import groups_csv
 from dq_checks.messages import Audited, Job
-from dq_checks.report import evidence, report, report_drop, report_expired
+from dq_checks.report import evidence, report, report_decided, report_drop, report_expired
 from dq_checks.scores import Result, measures, pair
 from dq_checks.settings import Settings
 from dq_checks.suite import Suite
@@ -50,6 +51,7 @@ class Audit:
     told: Told | None = None
     notes: tuple[str, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
 
 def run_suites(
@@ -165,6 +167,7 @@ def _conclude(
         execution.measures(fell)
         report_drop(execution, fell, settings.drop)
     report(execution, results, found)
+    report_decided(execution, results, found, audit.decisions)
     execution.attach("result.json", evidence(suite, results, found))
     for note in found.notes:
         execution.finding(note, severity="info", subject=suite.name)

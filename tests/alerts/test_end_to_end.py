@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,61 +91,48 @@ def free_port() -> int:
         return port
 
 
+@contextmanager
+def alerting(place: Path, config: Path, url: str) -> Iterator[None]:
+    """Prometheus and Alertmanager as ``crmops alerts`` sets them up, as nobody if we are root."""
+    am, prom = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    files: dict[str, tuple[object, ...]] = {
+        "rules": (),
+        "config": ("--url", url),
+        "prometheus": (
+            *("--url", url, "--rules", place / "rules.yml"),
+            *("--alertmanager", f"http://{am}", "--interval", 1),
+        ),
+    }
+    for name, arguments in files.items():
+        done = crmops(config, "alerts", name, *arguments, "--out", place / f"{name}.yml")
+        assert done.returncode == 0, done.stderr
+    root = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+    nobody = (root.pw_uid, root.pw_gid) if root else None
+    for name in ("am", "prom"):
+        (place / name).mkdir()
+        if nobody:
+            os.chown(place / name, *nobody)
+    first = [f"--config.file={place}/config.yml", f"--storage.path={place}/am"]
+    first += [f"--web.listen-address={am}", "--cluster.listen-address="]
+    second = [f"--config.file={place}/prometheus.yml", f"--storage.tsdb.path={place}/prom"]
+    second += [f"--web.listen-address={prom}"]
+    with (
+        server(alertmanager_command(first, run_as=nobody), f"http://{am}"),
+        server(prometheus_command(second, run_as=nobody), f"http://{prom}"),
+    ):
+        yield
+
+
 @pytest.mark.timeout(240)
 def test_a_slow_crm_is_told_and_told_to_be_well(place: Path, refcrm_server: Any) -> None:
     config = place / "crmops.yaml"
     config.write_text(CONFIG.format(url=refcrm_server.url))
     (place / "password").write_text(refcrm_server.password)
     (place / "password").chmod(0o600)
-    root = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-    nobody = (root.pw_uid, root.pw_gid) if root else None
-    am, prom = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    with ExitStack() as stack:
-        url = stack.enter_context(serving(config)).url
-        for name, arguments in {
-            "rules": (),
-            "config": ("--url", url),
-            "prometheus": (
-                *("--url", url, "--rules", place / "rules.yml"),
-                *("--alertmanager", f"http://{am}", "--interval", 1),
-            ),
-        }.items():
-            done = crmops(config, "alerts", name, *arguments, "--out", place / f"{name}.yml")
-            assert done.returncode == 0, done.stderr
-        for name in ("am", "prom"):
-            (place / name).mkdir()
-            if nobody:
-                os.chown(place / name, *nobody)
-        stack.enter_context(
-            server(
-                alertmanager_command(
-                    [
-                        f"--config.file={place}/config.yml",
-                        f"--storage.path={place}/am",
-                        f"--web.listen-address={am}",
-                        "--cluster.listen-address=",
-                    ],
-                    run_as=nobody,
-                ),
-                f"http://{am}",
-            )
-        )
-        stack.enter_context(
-            server(
-                prometheus_command(
-                    [
-                        f"--config.file={place}/prometheus.yml",
-                        f"--storage.tsdb.path={place}/prom",
-                        f"--web.listen-address={prom}",
-                    ],
-                    run_as=nobody,
-                ),
-                f"http://{prom}",
-            )
-        )
+    with serving(config) as served, alerting(place, config, served.url):
         time.sleep(3)  # a few quick walks, so that slow ones are a change
         done = crmops(config, "alerts", "rehearse", "--json")
-        shown = httpx.get(f"{url}/runbooks/CrmProbeSlow", trust_env=False).text
+        shown = httpx.get(f"{served.url}/runbooks/CrmProbeSlow", trust_env=False).text
     assert done.returncode == 0, done.stdout + done.stderr
     run = json.loads(done.stdout)
     found = {each["name"]: each["value"] for each in run["measures"]}
@@ -154,5 +141,3 @@ def test_a_slow_crm_is_told_and_told_to_be_well(place: Path, refcrm_server: Any)
     assert found["cleared_after"] < 60
     assert "firing: " in shown
     assert "resolved: " in shown
-    with refcrm_server.faults():
-        pass

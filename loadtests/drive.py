@@ -58,6 +58,7 @@ def make_plans(assignment: Assignment, execution: Execution) -> list[Plan]:
             max_rate=assignment.target.load.max_rate / workers,
             share=len(people) / len(assignment.people),
             worker=worker,
+            redirects=assignment.settings.follow_redirects,
         )
         for worker, people in enumerate(shares)
     ]

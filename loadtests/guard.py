@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from crmops.errors import UsageError
 from crmops.target import Target
@@ -26,6 +27,7 @@ def guard(target: Target, workload: Workload, settings: Settings, confirm: str =
     """Raise UsageError unless this load may be sent to this target."""
     _allowed(target)
     _host(target, settings)
+    _proxy(target)
     _production(target, confirm)
     _caps(target, workload)
 
@@ -62,6 +64,20 @@ def _host(target: Target, settings: Settings) -> None:
             f"{host} is not this machine and not in load.allowed_hosts",
             hint="Add it to load.allowed_hosts if it is the system you mean to put under load.",
         )
+
+
+def _proxy(target: Target) -> None:
+    """A proxy would be what is measured; the clients of a load test know none."""
+    url = urlsplit(target.url)
+    host = url.hostname or ""
+    proxies = getproxies()
+    scheme = next((each for each in (url.scheme, "all") if each in proxies), "")
+    if not scheme or is_here(host) or proxy_bypass(url.netloc):
+        return
+    raise UsageError(
+        f"{scheme.upper()}_PROXY wants a proxy between here and {host}, and load goes through none",
+        hint=f"Unset it, or add {host} to NO_PROXY, where the CRM can be reached directly.",
+    )
 
 
 def _production(target: Target, confirm: str) -> None:

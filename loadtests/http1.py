@@ -245,6 +245,14 @@ class LazyHeaders(Mapping[str, str]):
         end = self._head.find(b"\r\n", begin)
         return self._head[begin : end if end >= 0 else None].strip().decode("latin-1")
 
+    def values_of(self, name: str) -> list[str]:
+        """Every value of one header by itself, for those that a comma does not divide."""
+        if _needle(name) not in self._lower:
+            return []
+        lines = self._head.decode("latin-1").split("\r\n")[1:]
+        pairs = (line.partition(":") for line in lines)
+        return [value.strip() for key, _, value in pairs if key.lower() == name]
+
     def _parsed(self) -> dict[str, str]:
         if self._all is None:
             found: dict[str, str] = {}

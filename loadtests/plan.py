@@ -41,6 +41,7 @@ class Plan:
     max_rate: float
     share: float = 1.0
     worker: int = 0
+    redirects: int = 0
 
     def dump(self) -> bytes:
         """One line of JSON.  Holds passwords: for a pipe only."""

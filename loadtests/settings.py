@@ -96,4 +96,7 @@ class Settings(_Part):
         default=(), description="hosts other than this machine that may be put under load"
     )
     workers: Annotated[int, Field(ge=1, le=64, description="generator processes")] = 1
+    follow_redirects: Annotated[
+        int, Field(ge=0, le=10, description="redirects followed for one call, on the same host")
+    ] = 0
     cleanup: bool = Field(default=True, description="delete what the run has created, at its end")

@@ -201,6 +201,13 @@ class Feeds(Protocol):
     def deleted_since(self, entity: str, since: str, cursor: str | None = None) -> Talk[Page]: ...
 
 
+@runtime_checkable
+class KeepsCookies(Protocol):
+    """Its sessions live in cookies: whoever drives it keeps them from one call to the next."""
+
+    uses_cookies: bool
+
+
 def ask(connector: Connector, call: Call) -> Talk[Reply]:
     """Send one call and return its reply, or raise the problem it stands for."""
     reply = yield call

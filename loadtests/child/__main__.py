@@ -90,7 +90,7 @@ class Generator:
         self.environment = Environment(user_classes=[])
         self.clock = PhaseClock([(each.name, each.seconds) for each in self.workload.phases])
         fire = self.environment.events.request.fire
-        site = open_site(plan.target_model(), self.books, plan.max_rate, fire)
+        site = open_site(plan.target_model(), self.books, plan.max_rate, fire, plan.redirects)
         os.umask(0o077)
         self.journal = JournalWriter(plan.journal_path, plan.run_id)
         self.stage = Stage(

@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 
 import gevent
 
+from crmops.connectors.base import Connector, KeepsCookies
 from crmops.outcome import CallFailed, Outcome
 from crmops.target import Target
 from crmops.wire import Call, Reply
 from loadtests.child.books import Books
 from loadtests.child.connection import Connection, ConnectionLost, Endpoint, Overdue, tls_context
+from loadtests.child.detours import REDIRECTS, Cookies, redirected
 from loadtests.child.sweeper import Sweeper
-from loadtests.http1 import Heads, ProtocolError, decoded, request_bytes
+from loadtests.http1 import Answer, Heads, ProtocolError, decoded, request_bytes
 
 THROTTLE_TRIES = 3
 """How often a throttled call is sent again after the time that the CRM asked for."""
@@ -61,7 +63,10 @@ class RateCap:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all people of a process share: where the CRM is, and the books."""
+    """What all people of a process share: where the CRM is, and the books.
+
+    ``redirects`` is how many are followed for one call.
+    """
 
     target: Target
     endpoint: Endpoint
@@ -71,9 +76,12 @@ class Site:
     books: Books
     cap: RateCap
     fire: Fire
+    redirects: int = 0
 
 
-def open_site(target: Target, books: Books, max_rate: float, fire: Fire) -> Site:
+def open_site(
+    target: Target, books: Books, max_rate: float, fire: Fire, redirects: int = 0
+) -> Site:
     """Look the CRM up.  Raises ConnectionLost if its host is not known."""
     url = urlsplit(target.url)
     secure = url.scheme == "https"
@@ -82,7 +90,7 @@ def open_site(target: Target, books: Books, max_rate: float, fire: Fire) -> Site
     endpoint = Endpoint(url.hostname or "", port, context)
     cap = RateCap(max_rate, books)
     prefix = url.path.rstrip("/")
-    return Site(target, endpoint, prefix, url.netloc, Sweeper(), books, cap, fire)
+    return Site(target, endpoint, prefix, url.netloc, Sweeper(), books, cap, fire, redirects)
 
 
 @dataclass(slots=True)
@@ -97,13 +105,21 @@ class Sent:
 
 
 class Client:
-    """One person's client.  ``classify`` is the connector's word on a reply."""
+    """One person's client.  ``classify`` is the connector's word on a reply; ``cookies`` are kept
+    only for connectors whose sessions need them.
+    """
 
     def __init__(
-        self, site: Site, classify: Callable[[Reply], CallFailed | None], rng: random.Random
+        self,
+        site: Site,
+        classify: Callable[[Reply], CallFailed | None],
+        rng: random.Random,
+        *,
+        cookies: bool = False,
     ) -> None:
         self._site, self._books, self._prefix = site, site.books, site.prefix
         self._classify = classify
+        self._cookies = Cookies() if cookies else None
         self._mine = b"%016x" % rng.getrandbits(64)
         self._number = rng.getrandbits(62)
         self._connection = Connection(site.endpoint, site.sweeper, site.target.timeout)
@@ -124,9 +140,9 @@ class Client:
         books.in_flight += 1
         started = time.perf_counter()
         try:
-            head = self._heads.of(call.method, call.headers)
-            message = request_bytes(call.method, self._prefix + call.path, head, extra, call.body)
-            answer = self._connection.exchange(message, call.method, idempotent=call.idempotent)
+            answer = self._exchange(call, extra)
+            if self._site.redirects and answer.status in REDIRECTS:
+                answer = self._follow(call, extra, answer)
             seconds = time.perf_counter() - started
             headers, body = answer.headers, answer.body
             if headers.encoded:
@@ -142,6 +158,29 @@ class Client:
         finally:
             books.in_flight -= 1
         return Sent(reply, problem, seconds, started, number)
+
+    def _exchange(self, call: Call, extra: bytes) -> Answer:
+        cookies = self._cookies
+        if cookies is not None:
+            extra += cookies.line()
+        head = self._heads.of(call.method, call.headers)
+        message = request_bytes(call.method, self._prefix + call.path, head, extra, call.body)
+        answer = self._connection.exchange(message, call.method, idempotent=call.idempotent)
+        if cookies is not None:
+            cookies.keep(answer.headers)
+        return answer
+
+    def _follow(self, call: Call, extra: bytes, answer: Answer) -> Answer:
+        """Go where the CRM sends us, as often as was asked for; all of it is one call's time."""
+        site = self._site
+        base = f"{'https' if site.endpoint.context else 'http'}://{site.host}"
+        for _ in range(site.redirects):
+            location = answer.headers.get("location", "")
+            call = redirected(call, location, answer.status, base, self._prefix)
+            answer = self._exchange(call, extra)
+            if answer.status not in REDIRECTS:
+                return answer
+        raise ProtocolError(f"more than {site.redirects} redirects")
 
     def trace_of(self, sent: Sent) -> str:
         """The trace id that a call carried."""
@@ -165,8 +204,15 @@ class Client:
         )
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; the session is over."""
         self._connection.close()
+        if self._cookies is not None:
+            self._cookies.forget()
+
+
+def needs_cookies(connector: Connector) -> bool:
+    """Whether a connector's sessions live in cookies."""
+    return isinstance(connector, KeepsCookies) and connector.uses_cookies
 
 
 def patience(problem: CallFailed) -> float:

@@ -20,7 +20,7 @@ from crmops.journeys import journeys
 from crmops.journeys.base import Journey, Person
 from crmops.outcome import Outcome
 from crmops.target import Target
-from loadtests.child.client import Client, Site
+from loadtests.child.client import Client, Site, needs_cookies
 from loadtests.child.walker import TimeIsUp, Walker
 from loadtests.child.written import journalled
 from loadtests.journal import JournalWriter
@@ -80,7 +80,9 @@ class CrmPerson(User):
             self.plan.username, self.plan.password, self.plan.role, stage.run_id, self.rng
         )
         self.crm = stage.connector()
-        self.client = Client(stage.site, self.crm.classify, self.rng)
+        self.client = Client(
+            stage.site, self.crm.classify, self.rng, cookies=needs_cookies(self.crm)
+        )
         pace = self.role.pace * stage.workload.pace
         self.walker = Walker(
             self.client, stage.site.books, self.plan.role, stage.phase, self.rng,

@@ -26,7 +26,7 @@ from crmops.record import new_id
 from crmops.target import Account
 from crmops.wire import Call, Order, Reply
 from loadtests.child.books import Books
-from loadtests.child.client import Client, Site, open_site
+from loadtests.child.client import Client, Site, needs_cookies, open_site
 from loadtests.child.connection import ConnectionLost
 from loadtests.child.person import REFUSED_LOGIN_PAUSE
 from loadtests.child.walker import TimeIsUp, Walker
@@ -64,7 +64,9 @@ class House:
             target = self.terms.at(host)
             rate = target.load.max_rate / self._workers
             fire = self._environment.events.request.fire
-            self._sites[host] = open_site(target, Books(), rate, fire)
+            self._sites[host] = open_site(
+                target, Books(), rate, fire, self.terms.settings.follow_redirects
+            )
         return self._sites[host]
 
     def take(self, role: str) -> Account | None:
@@ -204,7 +206,7 @@ class CrmUser(User):
         self.person = Person(account.username, secret, self.role_name, house.tag, rng)
         self.crm = connectors()[site.target.connector](site.target)
         self.known = journeys()
-        self.client = Client(site, self.crm.classify, rng)
+        self.client = Client(site, self.crm.classify, rng, cookies=needs_cookies(self.crm))
         pace = self.role.pace * self.terms.workload.pace * self.terms.settings.think_scale
         self.walker = SoloWalker(
             self.client, site.books, self.role_name, str, rng, pace=pace, spread=self.role.spread

@@ -82,10 +82,11 @@ class Judge:
         self._one, self._two = ({**each, **common(each, both)} for each in (one, two))
         names = set(a.load.operations) | set(b.load.operations)
         self._names = sorted(names, key=lambda each: (-a.share(each), each))
-        # Standard errors on either side, the chance of error shared out over all numbers
-        # (Bonferroni): so that the comparison as a whole cries wolf once in twenty times at most.
-        count = (len(names) + 1) * (len(STATISTICS) + 1)
-        self._width = NormalDist().inv_cdf(1 - (1 - rules.confidence) / (2 * count))
+        # Standard errors on either side.  The chance of error is shared out over all numbers
+        # (Bonferroni), so that the comparison as a whole cries wolf once in twenty times at most;
+        # half of it is for what all operations share, which would drown among them.
+        self._width = _width(rules.confidence, len(names) * (len(STATISTICS) + 1))
+        self._width_of_all = _width(rules.confidence, len(STATISTICS))
 
     def compare(self) -> list[Compared]:
         """Every operation of both runs, those with the most calls first, and all of them as one."""
@@ -126,11 +127,12 @@ class Judge:
     def _time(self, name: str, statistic: str) -> Difference:
         one, two = self._one[name, statistic], self._two[name, statistic]
         before, after = math.exp(one[0]), math.exp(two[0])
-        noise = self._noise.of(name, statistic, self._width)
+        width = self._width_of_all if name == ALL else self._width
+        noise = self._noise.of(name, statistic, width)
         errors = [math.hypot(error, noise) for _, error in (one, two)]
-        whole = Shift(two[0] - one[0], self._width * math.hypot(*errors))
+        whole = Shift(two[0] - one[0], width * math.hypot(*errors))
         apart = self._apart(name, statistic)
-        spread = self._width * math.hypot(before * errors[0], after * errors[1])
+        spread = width * math.hypot(before * errors[0], after * errors[1])
         gap = after - before
         return Difference(
             statistic=statistic,
@@ -190,6 +192,11 @@ class Judge:
         elif high < 0 and -gap >= least:
             word = Word.BETTER
         return Difference("failed", word, before, after, gap, low, high)
+
+
+def _width(confidence: float, numbers: int) -> float:
+    """Standard errors on either side of each of so many numbers; they have half of the error."""
+    return NormalDist().inv_cdf(1 - (1 - confidence) / (4 * max(numbers, 1)))
 
 
 def newcombe(one: Operation, two: Operation, width: float, effect: float) -> tuple[float, float]:

@@ -59,7 +59,7 @@ def test_a_search_is_a_run_with_its_steps(history: History, target_factory: Targ
     assert run.reason in page
     assert all(each.id in page for each in steps)
     assert "src=" not in page
-    assert "http" not in page
+    assert "http://" not in page
     assert len(run.evidence) == 2
     assert all(history.files.intact(each) for each in run.evidence)
 

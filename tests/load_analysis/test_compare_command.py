@@ -66,8 +66,8 @@ def test_earlier_runs_show_the_noise(
     config: Path, history: History, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seed in range(6):
-        stored(history, document(seed, factor=1 + seed % 3 / 5))
-    stored(history, document(9, factor=1.2))
+        stored(history, document(seed, factor=1 + seed % 3 / 10))
+    stored(history, document(9, factor=1.1))
     assert compare(config, "--json") == 0
     plain = json.loads(capsys.readouterr().out)
     assert (plain["word"], plain["noise_from_runs"]) == ("same", 6)

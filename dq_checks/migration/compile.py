@@ -27,15 +27,25 @@ _FALSE = ("false", "f", "0", "no", "n", "否")
 class Compiled:
     """A field on one side, as SQL expressions.
 
-    ``canonical`` is its text, null for none.  ``number`` is its value where it is one that sums;
+    ``canonical`` is its text, null for none; ``present`` is null exactly when that is, and is the
+    cheapest such.  ``ordered`` has least and most, empty for text, and is of ``family``; ``sums``
+    says whether it has a sum.  ``native`` says that the engine's own type leaves nothing to read.
     ``unmapped`` is true for a value that a map lacks, empty where there is no such map.
     """
 
     name: str
     kind: str
     canonical: str
-    number: str = ""
+    present: str
+    native: bool
+    ordered: str = ""
+    family: Family = "text"
     unmapped: str = ""
+
+    @property
+    def sums(self) -> bool:
+        """Whether its values are numbers."""
+        return self.kind in ("integer", "decimal")
 
 
 def source_field(field: FieldSettings, columns: Mapping[str, Family], dialect: Dialect) -> Compiled:
@@ -58,7 +68,12 @@ def target_field(field: FieldSettings, columns: Mapping[str, Family], dialect: D
 
 def serial(fields: Sequence[Compiled], dialect: Dialect) -> str:
     """Values as one text that no other values have, whatever they hold."""
-    return dialect.serial([(each.canonical, each.kind == "text") for each in fields])
+    return dialect.serial(values_of(fields))
+
+
+def values_of(fields: Sequence[Compiled]) -> list[tuple[str, bool]]:
+    """Fields as a dialect takes them: canonical text, and whether it is free text."""
+    return [(each.canonical, each.kind == "text") for each in fields]
 
 
 def parse_serial(text: str, kinds: Sequence[str]) -> tuple[str | None, ...]:
@@ -80,17 +95,42 @@ def parse_serial(text: str, kinds: Sequence[str]) -> tuple[str | None, ...]:
 def _compiled(
     field: FieldSettings, value: str, family: Family, steps: Sequence[Step], dialect: Dialect
 ) -> Compiled:
-    unmapped = ""
+    unmapped, raw = "", value
     for each in steps:
         value, lacking = _step(each, dialect.text(value, family), dialect)
         unmapped = f"{unmapped} OR {lacking}" if unmapped and lacking else unmapped or lacking
         family = "text"
     canonical = _canonical(field, value, family, dialect)
-    number = ""
+    native = field.type == "text" or _typed(field, value, family, dialect) is not None
+    never_null = all(each.do in ("trim", "lower") for each in steps)
+    ordered, kept = _ordered(field, canonical, value if native else "", family, dialect)
+    return Compiled(
+        field.name,
+        field.type,
+        canonical,
+        present=raw if native and never_null else canonical,
+        native=native,
+        ordered=ordered,
+        family=kept,
+        unmapped=unmapped,
+    )
+
+
+def _ordered(
+    field: FieldSettings, canonical: str, native: str, family: Family, dialect: Dialect
+) -> tuple[str, Family]:
+    """What has least and most, and its family; of the engine's own type where that will do."""
     if field.type in ("integer", "decimal"):
         scale = field.scale if field.type == "decimal" else 0
-        number = value if family == "int" else dialect.numeric(canonical, scale)
-    return Compiled(field.name, field.type, canonical, number, unmapped)
+        if family == "int":
+            return native, "num"
+        if native:
+            return dialect.fixed(native, scale), "num"
+        return dialect.numeric(canonical, scale), "num"
+    if field.type in ("date", "timestamp"):
+        fits = native and (family in ("ts", "tstz") or field.type == "date")
+        return (native, family) if fits else (canonical, "text")
+    return "", "text"
 
 
 def _step(step: Step, text: str, dialect: Dialect) -> tuple[str, str]:

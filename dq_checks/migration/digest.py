@@ -1,9 +1,9 @@
 """Digests of a side: one scan that yields, for every range of the key's hash, an order-free
 digest of the rows and the sums of the fields.
 
-Ranges are of the key's MD5, not of the key: they are equally full whatever the keys look like,
+Ranges are of the key's hash, not of the key: they are equally full whatever the keys look like,
 and they do not depend on how an engine sorts text.  The digest of a range is the sum of 60 bits
-of each row's MD5, so neither order nor chunking matters, and duplicates count.
+of each row's hash, so neither order nor chunking matters, and duplicates count.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal
 from typing import Any
 
-from dq_checks.migration.compile import UNREADABLE, Compiled, serial
+from dq_checks.migration.compile import UNREADABLE, Compiled, serial, values_of
 from dq_checks.migration.scratch import Scratch
 from dq_checks.migration.sides import Side
+
+_EXACT = Context(prec=80, traps=[])
+"""Sums of sums: more digits than any has, and infinity minus infinity is NaN, no exception."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,12 @@ class View:
     @property
     def row_digest(self) -> str:
         """The digest of one row, key included."""
-        return self.side.dialect.digest(serial(self.all_fields, self.side.dialect))
+        return self.side.dialect.digest(values_of(self.all_fields))
 
     @property
     def bucket(self) -> str:
         """The range that a row belongs to."""
-        return self.side.dialect.bucket(self.key_text)
+        return self.side.dialect.bucket(values_of(self.key))
 
 
 @dataclass
@@ -104,26 +107,30 @@ def digest(view: View, scratch: Scratch, *, profiles: bool = True) -> Digests:
 
 def _columns(view: View, shown: Sequence[Compiled]) -> tuple[str, list[str]]:
     text = view.side.dialect.text
-    whats = [view.bucket, "count(*)", text(f"sum({view.row_digest})", "num")]
+    wanted = [view.bucket, "count(*)", text(f"sum({view.row_digest})", "num")]
     types = ["VARCHAR", "BIGINT", "VARCHAR"]
     for each in shown:
-        for expression, family in _aggregates(each):
-            whats.append(text(expression, "num") if family == "VARCHAR" else expression)
-            types.append(family)
-    return ", ".join(whats), types
+        for expression in _counts(each):
+            wanted.append(expression)
+            types.append("BIGINT")
+        for name in _folds(each):
+            wanted.append(text(f"{name}({each.ordered})", each.family))
+            types.append("VARCHAR")
+    return ", ".join(wanted), types
 
 
-def _aggregates(each: Compiled) -> list[tuple[str, str]]:
-    wanted = [(f"count(*) - count({each.canonical})", "BIGINT")]
-    if each.kind != "text":
-        wanted += [(_count(f"{each.canonical} LIKE '{UNREADABLE}%'"), "BIGINT")]
-    if each.unmapped:
-        wanted += [(_count(each.unmapped), "BIGINT")]
-    if each.number:
-        wanted += [(f"{name}({each.number})", "VARCHAR") for name in ("sum", "min", "max")]
-    elif each.kind in ("date", "timestamp"):
-        wanted += [(f"{name}({each.canonical})", "VARCHAR") for name in ("min", "max")]
+def _counts(each: Compiled) -> list[str]:
+    """Nulls; where it can be, values that could not be read, and values that a map lacks."""
+    wanted = [f"count(*) - count({each.present})"]
+    wanted += [] if each.native else [_count(f"{each.canonical} LIKE '{UNREADABLE}%'")]
+    wanted += [_count(each.unmapped)] if each.unmapped else []
     return wanted
+
+
+def _folds(each: Compiled) -> tuple[str, ...]:
+    if each.sums:
+        return ("sum", "min", "max")
+    return ("min", "max") if each.ordered else ()
 
 
 def _count(condition: str) -> str:
@@ -131,21 +138,21 @@ def _count(condition: str) -> str:
 
 
 def _add(found: dict[str, Profile], shown: Sequence[Compiled], cells: Sequence[Any]) -> None:
-    """One range's aggregates, in the order of :func:`_aggregates`, on top of the others."""
+    """One range's aggregates, ordered as :func:`_counts` and :func:`_folds` are, on the others."""
     left = iter(cells)
     for each in shown:
         profile = found[each.name]
         profile.nulls += int(next(left))
-        if each.kind != "text":
+        if not each.native:
             profile.unreadable += int(next(left))
         if each.unmapped:
             profile.unmapped += int(next(left))
-        if each.number:
+        if each.sums:
             total = next(left)
             if total is not None:
-                profile.total = (profile.total or Decimal(0)) + Decimal(total)
-        if each.number or each.kind in ("date", "timestamp"):
-            order = _number if each.number else str
+                profile.total = _EXACT.add(profile.total or Decimal(0), Decimal(total))
+        if each.ordered:
+            order = _number if each.sums else str
             low, high = next(left), next(left)
             if low is not None:
                 ends = [end for end in (profile.least, low) if end is not None]
@@ -155,7 +162,6 @@ def _add(found: dict[str, Profile], shown: Sequence[Compiled], cells: Sequence[A
 
 
 def _number(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:  # PostgreSQL's NaN and infinities are texts that Decimal knows
-        return Decimal(0)
+    """PostgreSQL's NaN is its greatest number; Decimal would refuse to compare it."""
+    number = Decimal(text)
+    return Decimal("Infinity") if number.is_nan() else number

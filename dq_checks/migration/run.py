@@ -20,7 +20,7 @@ from dq_checks.migration.orphans import Orphans, find_orphans
 from dq_checks.migration.plan import FieldSettings, Loaded, Measured, Plan
 from dq_checks.migration.report import measure, report
 from dq_checks.migration.scratch import scratch
-from dq_checks.migration.sides import Place, Side, open_side
+from dq_checks.migration.sides import Place, Side, open_side, quicken
 
 GUIDE = "docs/migration.md"
 ALL = "all"
@@ -104,6 +104,7 @@ def _look(
     source = open_side(plan.source, "source", batch, here)
     target = open_side(plan.target, "target", batch, here)
     check_columns(job.loaded, source, target)
+    quicken(source, target)
     views = view_of(plan, source, batch), view_of(plan, target, batch)
     made = compare(*views, here.scratch, listed=plan.listed, sample=plan.sample)
     orphans = find_orphans(plan, views[1], here)

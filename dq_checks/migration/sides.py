@@ -158,6 +158,13 @@ class FileSide:
             raise duck_trouble(error, f"{self.label}: {self._path.name}") from None
 
 
+def quicken(*sides: Side) -> None:
+    """Let sides that DuckDB reads all use its own hash: they are compared with one another only."""
+    if all(isinstance(each, FileSide) for each in sides):
+        for each in sides:
+            each.dialect = DuckDB(own_hash=True)
+
+
 def csv_relation(
     path: Path, columns: Mapping[str, str], delimiter: str, *, head: bool = True
 ) -> str:

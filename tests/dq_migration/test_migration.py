@@ -182,8 +182,8 @@ def test_kinds_of_sides(migrator: Migrator, make: Any) -> None:
 
 
 def test_a_column_that_is_not_there_is_named_to_the_line(migrator: Migrator) -> None:
-    with pytest.raises(ConfigError, match=r"plan.yaml:\d+: source has no column 'Nam'"):
-        migrator.files([("1", "a")], [("1", "a")], fields=[{"name": "name", "from": "Nam"}])
+    with pytest.raises(ConfigError, match=r"plan.yaml:\d+: source has no column 'Nahme'"):
+        migrator.files([("1", "a")], [("1", "a")], fields=[{"name": "name", "from": "Nahme"}])
     (run,) = migrator.history.find()
     assert run.verdict is Verdict.ERROR
 

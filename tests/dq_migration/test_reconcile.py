@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from crmops.history import History, open_history
 from crmops.record import Run, Verdict
 from dq_checks.migration.plan import read_plan
-from dq_checks.reconcile.plan import ReconcilePlan
+from dq_checks.reconcile.match import CLASSES
+from dq_checks.reconcile.plan import Agreement, ReconcilePlan
 from dq_checks.reconcile.run import GUIDE, Task, reconcile
 from tests.dq_migration.support import Row, counts, write_csv, write_table
 
@@ -198,3 +199,12 @@ def test_one_planted_change_is_found(
     assert [row[:2] for row in reconciler.lines(run)] == ([[planted, shown]] if planted else [])
     assert (run.verdict is Verdict.PASS) is (planted is None)
     history.close()
+
+
+def test_documentation_names_every_key() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/reconcile.md").read_text("utf-8")
+    for model in (ReconcilePlan, Agreement):
+        for name in model.model_fields:
+            assert f"`{name}`" in page, (model.__name__, name)
+    for kind in CLASSES:
+        assert kind in page

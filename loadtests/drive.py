@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from crmops.execute import Execution
@@ -37,6 +37,9 @@ class Live:
     error_ratio: float | None
     requests: int
     failed: int
+    lag: float | None
+    dropped: int
+    outcomes: Mapping[str, int]
 
 
 Watch = Callable[[Live], None]
@@ -121,16 +124,27 @@ def look(result: Result, workload: Workload) -> Live:
         error_ratio=failed / requests if requests else None,
         requests=everything,
         failed=result.response.failed(),
+        lag=merged(each.lag for each in recent).percentile(0.99),
+        dropped=result.counts["dropped"],
+        outcomes=result.response.outcomes(),
     )
 
 
 def live_measures(live: Live) -> list[Measure]:
-    """The live numbers as the exporter reads them."""
+    """The live numbers as the exporter reads them: those of the last seconds, and since the
+    beginning how many calls ended how.
+    """
     numbers = (
         ("users", float(live.users), Unit.COUNT),
         ("request.rate", live.rate, Unit.COUNT),
         ("response_time.p95", live.p95, Unit.SECONDS),
         ("error.ratio", live.error_ratio, Unit.RATIO),
+        ("instrument.loop_lag.p99", live.lag, Unit.SECONDS),
+        ("dropped", float(live.dropped), Unit.COUNT),
+        *(
+            (f"calls{{{outcome}}}", float(count), Unit.COUNT)
+            for outcome, count in sorted(live.outcomes.items())
+        ),
     )
     return [
         Measure(name=name, value=value, unit=unit, observed=live.requests)

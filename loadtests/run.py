@@ -18,6 +18,7 @@ from loadtests.evidence import attach_evidence
 from loadtests.findings import add_findings
 from loadtests.measures import Measures
 from loadtests.result import Result
+from loadtests.serverside import look_up_spans, span_findings
 from loadtests.verdict import judge_run
 from loadtests.writes import Writes, data_findings, data_measures, look_after_writes
 
@@ -51,8 +52,10 @@ def run_load(
     ):
         check_login(assignment)
         result = put_under_load(assignment, execution, watch)
+        look_up_spans(target, result)  # before the server forgets them
         writes = look_after_writes(assignment, execution)
         judgement = conclude(assignment, execution, result, writes)
+        span_findings(execution, result)
         add_findings(execution, result, assignment.left_out, judgement)
         attach_evidence(execution, assignment, result, judgement)
     return execution.run

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 
 from crmops.connectors import connect
-from crmops.connectors.base import Connector, Talk
+from crmops.connectors.base import Connector, Span, Spans, Talk
 from crmops.drivers import client, converse
 from crmops.errors import CannotRun, ConfigError
 from crmops.outcome import CallFailed, Outcome
@@ -107,6 +107,12 @@ class Crm:
                 return False
             raise
         return True
+
+    def spans(self, trace_id: str) -> tuple[Span, ...]:
+        """What the server did for a request; nothing where it cannot say."""
+        if not isinstance(self._connector, Spans):
+            return ()
+        return self._say(partial(self._connector.spans, trace_id))
 
     def log_in(self) -> None:
         """Raises CallFailed."""

@@ -4,7 +4,7 @@ A connector turns neutral operations into Calls and Replies into records or one 
 Every operation is a generator: it yields Calls and receives Replies, so that the same code runs
 under gevent, httpx or an in-memory driver.  One instance serves one person (it holds the token).
 Extra powers are extra Protocols (``Converts``, ``Reports``, ``Exports``, ``Imports``,
-``Describes``, ``Feeds``), found by ``isinstance``; nobody raises "not supported".
+``Describes``, ``Feeds``, ``Spans``), found by ``isinstance``; nobody raises "not supported".
 """
 
 from __future__ import annotations
@@ -199,6 +199,26 @@ class Feeds(Protocol):
     def modified_since(self, entity: str, since: str, cursor: str | None = None) -> Talk[Page]: ...
 
     def deleted_since(self, entity: str, since: str, cursor: str | None = None) -> Talk[Page]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What the server did for one request: ``name`` is its route or query, never data.
+
+    ``database_calls`` and ``database_seconds`` are None where the server does not count them.
+    """
+
+    name: str
+    seconds: float
+    database_calls: int | None = None
+    database_seconds: float | None = None
+
+
+@runtime_checkable
+class Spans(Protocol):
+    """Can say what it did for a request, by the trace id that the request carried."""
+
+    def spans(self, trace_id: str) -> Talk[tuple[Span, ...]]: ...
 
 
 @runtime_checkable

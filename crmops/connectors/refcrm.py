@@ -28,6 +28,7 @@ from crmops.connectors.base import (
     One,
     Page,
     Record,
+    Span,
     Talk,
     ask,
 )
@@ -208,6 +209,13 @@ class RefCrm:
     def deleted_since(self, entity: str, since: str, cursor: str | None = None) -> Talk[Page]:
         return (yield from self._feed(entity, "deleted", since, cursor))
 
+    def spans(self, trace_id: str) -> Talk[tuple[Span, ...]]:
+        """For administrators.  The server keeps sampled and slow requests, the newest thousands."""
+        reply = yield from self._ask("GET", "/spans", "spans.list", {"trace_id": trace_id})
+        body = mapping(json_of(reply), reply, "spans")
+        found = sequence(body.get("spans"), reply, "spans")
+        return tuple(_span(mapping(one, reply, "spans"), reply) for one in found)
+
     def _feed(self, entity: str, kind: str, since: str, cursor: str | None) -> Talk[Page]:
         plural = plural_of(entity)
         query = {"since": since, "cursor": cursor}
@@ -279,6 +287,19 @@ def _field(field: Record, reply: Reply) -> FieldInfo:
         bool(field.get("unique")),
         field.get("max_length"),
         tuple(map(str, field.get("values") or ())),
+    )
+
+
+def _span(span: Record, reply: Reply) -> Span:
+    seconds, more = span.get("seconds"), span.get("attributes")
+    if not isinstance(seconds, (int, float)) or not isinstance(more, dict):
+        raise unreadable(reply, "a span without its seconds")
+    calls, spent = more.get("refcrm.database_calls"), more.get("refcrm.database_seconds")
+    return Span(
+        text(span.get("name"), reply, "a span"),
+        float(seconds),
+        calls if isinstance(calls, int) else None,
+        float(spent) if isinstance(spent, (int, float)) else None,
     )
 
 

@@ -90,6 +90,9 @@ def document(**run: Any) -> dict[str, Any]:
         "severity": "critical",
         "subject": "",
     }
+    span = {
+        "span": "GET /slow", "seconds": 0.8, "database_calls": 7, "database_seconds": 0.75,
+    }  # fmt: skip
     return {
         "run": {**described, **run},
         "workload": {"summary": "w", "users": 3, "model": "closed"},
@@ -98,7 +101,10 @@ def document(**run: Any) -> dict[str, Any]:
         "checks": [check], "findings": [finding],
         "seconds": [second, {**second, "at": 1, "p50": None, "p95": None, "p99": None}],
         "response": recording.pack(), "service": [], "journey_times": [],
-        "slowest": [{"operation": "contacts.get", "seconds": 0.9, "at": 1.0, "trace": "ab"}],
+        "slowest": [
+            {"operation": "contacts.get", "seconds": 0.9, "at": 1.0, "trace": "ab", "server": span},
+            {"operation": "contacts.get", "seconds": 0.8, "at": 1.0, "trace": "cd"},
+        ],
     }  # fmt: skip
 
 
@@ -149,8 +155,15 @@ def test_the_report_says_what_the_result_says_and_asks_nobody() -> None:
     assert {"script", "link", "img", "iframe", "b"}.isdisjoint(seen.tags)
     assert seen.links == []
     assert not re.search(r"url\(|@import|https?://", page)
-    for words in ("contacts.get", "error.ratio is 0.25", "<script>alert(1)</script>", "900 ms"):
+    for words in (
+        "contacts.get",
+        "error.ratio is 0.25",
+        "<script>alert(1)</script>",
+        "900 ms",
+        "GET /slow",
+    ):
         assert any(words in each for each in seen.text), words
+    assert any("750 ms in 7 database calls" in each for each in seen.text)
 
 
 def test_a_report_of_nothing_is_a_report() -> None:

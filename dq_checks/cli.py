@@ -26,7 +26,7 @@ from crmops.verdict import worst
 from dq_checks.duplicates_cli import duplicates
 from dq_checks.migration.cli import migration
 from dq_checks.reconcile.cli import reconcile
-from dq_checks.stewards_cli import decide, draft
+from dq_checks.stewards_cli import decide, draft, profile
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,6 +39,7 @@ app.command("migration")(migration)
 app.command("reconcile")(reconcile)
 app.command("decide")(decide)
 app.command("draft")(draft)
+app.command("profile")(profile)
 
 Suites = Annotated[
     list[str] | None, typer.Argument(help="The suites; without any those of dq.suites.")

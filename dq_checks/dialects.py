@@ -19,6 +19,13 @@ BLANKS = " \t\r\n\u3000\u00a0"
 HASHES = 1 << 28
 """So many different values has :func:`hashed`."""
 
+SHAPES = (
+    ("[^ -~]", "文"), ("[0-9]", "9"), ("[A-Z]", "A"), ("[a-z]", "a"), (r"([9Aa文])\1+", r"\1+"),
+)  # fmt: skip
+"""What becomes of a text's characters, one replacement after the other."""
+
+SHAPE_LENGTH = 40
+
 
 class Trimmed(FunctionElement[str]):
     """A text without white space at its ends."""
@@ -60,6 +67,14 @@ class Hashed(FunctionElement[int]):
     name = "hashed"
 
 
+class Shape(FunctionElement[str]):
+    """What a text looks like."""
+
+    type = sa.String()
+    inherit_cache = True
+    name = "shape_of"
+
+
 class Position(FunctionElement[int]):
     """Where a character first stands in a text, from 1; 0 if it does not."""
 
@@ -91,6 +106,12 @@ def characters(value: ColumnElement[Any]) -> ColumnElement[int]:
 def hashed(value: ColumnElement[Any]) -> ColumnElement[int]:
     """A number from 0 to below HASHES that depends on nothing but the text."""
     return cast("ColumnElement[int]", Hashed(value))
+
+
+def shape(value: ColumnElement[Any]) -> ColumnElement[str]:
+    """What a text looks like, at most 40 characters: 9 for digits, A and a for letters, 文 for
+    anything beyond ASCII, + after what repeats; ``Li.Na@x.cn`` is ``Aa.Aa@a.a+``."""
+    return cast("ColumnElement[str]", Shape(value))
 
 
 def day(value: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -168,3 +189,17 @@ def _hashed(element: Any, compiler: Any, **kw: Any) -> str:
 def _hashed_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     text = _arguments(element, compiler, **kw)[0]
     return f"CAST(CAST('x' || substr(md5({text}), 1, 7) AS bit(28)) AS integer)"
+
+
+@compiles(Shape)
+def _shape(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"shape_of({_arguments(element, compiler, **kw)[0]})"
+
+
+@compiles(Shape, "postgresql")
+def _shape_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    text = f'({_arguments(element, compiler, **kw)[0]}) COLLATE "C"'
+    for pattern, by in SHAPES:
+        found, put = (_bound(compiler, each, **kw) for each in (pattern, by))
+        text = f"regexp_replace({text}, {found}, {put}, 'g')"
+    return f"left({text}, {SHAPE_LENGTH})"

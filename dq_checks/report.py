@@ -13,7 +13,7 @@ from dq_checks.messages import Audited
 from dq_checks.scores import Result, by_dimension, score
 from dq_checks.suite import Suite, plain
 from dq_checks.trend import RUNS
-from dq_checks.waivers import InForce
+from dq_checks.waivers import Holding
 
 
 def report(execution: Execution, results: Sequence[Result], found: Audited) -> None:
@@ -65,7 +65,7 @@ def _percent(value: float) -> str:
     return f"{int(value * 10_000) / 100:.2f} %"
 
 
-def report_expired(execution: Execution, waived: InForce) -> None:
+def report_expired(execution: Execution, waived: Holding) -> None:
     """A finding for each waiver that holds no more."""
     for each in waived.expired:
         execution.finding(

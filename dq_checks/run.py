@@ -21,7 +21,7 @@ from dq_checks.scores import Result, measures, pair
 from dq_checks.settings import Settings
 from dq_checks.suite import Suite
 from dq_checks.trend import drop
-from dq_checks.waivers import InForce, Waiver, in_force
+from dq_checks.waivers import Holding, Waiver, in_force
 from dq_checks.worklist import worklist
 
 Told = Callable[[str, str], None]
@@ -154,7 +154,7 @@ def seen_by(execution: Execution, suite: Suite, told: Told | None) -> Callable[[
 
 
 def _conclude(
-    execution: Execution, suite: Suite, audit: Audit, found: Audited, waived: InForce
+    execution: Execution, suite: Suite, audit: Audit, found: Audited, waived: Holding
 ) -> None:
     settings = audit.settings
     results = pair(suite.rules_for(found.country), found.counts, waived.rules)

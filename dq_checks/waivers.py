@@ -51,7 +51,7 @@ class WaiverFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class InForce:
+class Holding:
     """The waivers of one suite on one day."""
 
     rules: dict[str, Waiver]
@@ -88,7 +88,7 @@ def gather(
     return tuple(every)
 
 
-def in_force(waivers: Iterable[Waiver], suite: Suite, day: date) -> InForce:
+def in_force(waivers: Iterable[Waiver], suite: Suite, day: date) -> Holding:
     """The waivers that hold for a suite on a day, and those that held until before it.
 
     An expired waiver beside one that holds for the same thing was prolonged and is not named.
@@ -101,7 +101,7 @@ def in_force(waivers: Iterable[Waiver], suite: Suite, day: date) -> InForce:
         if each.record:
             records.setdefault(each.rule, []).append(each.record)
     held = {each.subject for each in valid}
-    return InForce(
+    return Holding(
         rules={each.rule: each for each in valid if not each.record},
         records={rule: tuple(sorted({*keys})) for rule, keys in records.items()},
         expired=tuple(each for each in own if each.expires < day and each.subject not in held),

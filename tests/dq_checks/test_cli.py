@@ -66,6 +66,14 @@ def test_audit_and_score(place: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert ran["verdict"] == "pass"
     assert (measures["score"]["value"], measures["score"]["observed"]) == (0.9, 10)
     assert measures["rule.bad{people.name.filled}"]["value"] == 1
+    assert crmops(["dq", "profile"]) == 0
+    assert "profile.people: pass" in capsys.readouterr().out
+    assert crmops(["dq", "profile", "--json"]) == 0
+    profiled = capsys.readouterr().out
+    name = {each["name"]: each for each in json.loads(profiled)["profiles"][0]["columns"]}["name"]
+    assert (name["missing"], name["distinct"]) == (1, 1)
+    assert name["shapes"] == [["Aa+-Aa+", 9]]
+    assert "Planted-Person" not in profiled
     kept = b"".join(each.read_bytes() for each in place.rglob("*") if each.is_file())
     for secret in ("planted-pw", "Planted-Person"):
         assert secret not in said.out + said.err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,7 @@ def choose(history: History, a: str, b: str) -> tuple[Run, Run]:
 
     Raises UsageError for an id that is no load test, UnknownEvidence if there is nothing to take.
     """
-    later = _named(history, b) if b else _latest(history, a)
+    later = _named(history, b) if b else _latest(history)
     earlier = _named(history, a) if a else _baseline(history, later)
     if earlier.id == later.id:
         raise UsageError(f"load test {later.id} cannot be compared with itself", hint=LISTED)
@@ -92,7 +92,7 @@ def choose(history: History, a: str, b: str) -> tuple[Run, Run]:
 def earlier_like(history: History, run: Run, most: int) -> list[Run]:
     """Passed runs of the same workload on the same target before a run, newest first."""
     found = history.find(Kind.LOAD, run.target, run.subject, finished=True, limit=LOOK_BACK)
-    fit = [each for each in found if each.verdict is Verdict.PASS and each.id < run.id]
+    fit = [each for each in found if each.verdict is Verdict.PASS and each.begun < run.begun]
     return fit[:most]
 
 
@@ -110,17 +110,14 @@ def _named(history: History, run_id: str) -> Run:
     return found
 
 
-def _latest(history: History, but: str) -> Run:
-    found = _first(history.find(Kind.LOAD, finished=True, limit=LOOK_BACK), but)
-    if found is None:
+def _latest(history: History) -> Run:
+    found = history.find(Kind.LOAD, finished=True, limit=LOOK_BACK)
+    latest = next((each for each in found if is_plain(each)), None)
+    if latest is None:
         raise UnknownEvidence(
             "there is no load test to compare", hint="`crmops load run` makes one."
         )
-    return found
-
-
-def _first(runs: Iterable[Run], but: str) -> Run | None:
-    return next((each for each in runs if is_plain(each) and each.id != but), None)
+    return latest
 
 
 def _baseline(history: History, later: Run) -> Run:

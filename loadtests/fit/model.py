@@ -86,30 +86,17 @@ def fit_workload(day: Day, habits: list[Habit], wanted: Wanted) -> Fitted:
             "no journey makes the calls of this log",
             hint="Name more requests with --map, so that lists, searches and records are known.",
         )
-    pace, spread = thinking(day, habits, walks)
-    lengths = session_lengths(day)
     begun, peaks = by_hour(day.sessions)
     hours = hours_of(busiest_day(begun), peaks)
-    users = max(peaks[hour] for hour in hours if hour in peaks)
-    total = sum(worked.values())
-    journeys = {name: round(100 * walk / total, 2) for name, walk in sorted(worked.items())}
-    role = {
-        "share": 1,
-        "accounts": list(wanted.accounts),
-        "pace": round(pace, ROUND),
-        "spread": round(spread, ROUND),
-        "session": round(lengths, 1),
-        "abandon": round(abandoned(day), ROUND),
-        "journeys": {name: max(share, 0.01) for name, share in journeys.items()},
-    }
-    calls = sum(day.calls.values()) / total
-    phases = [_phase(hour, peaks, day, users, calls, wanted) for hour in hours]
+    users = max(peaks.get(hour, 0) for hour in hours)
+    calls = sum(day.calls.values()) / sum(worked.values())
+    role = _role(day, habits, walks, wanted)
     workload = {
         "name": wanted.name,
         "summary": f"fitted from an access log of {len(day.sessions)} sessions",
         "model": "open" if wanted.open else "closed",
         "users": users * 2 if wanted.open else users,
-        "phases": phases,
+        "phases": [_phase(hour, peaks, day, users, calls, wanted) for hour in hours],
         "roles": {wanted.role: role},
     }
     numbers = {
@@ -123,11 +110,26 @@ def fit_workload(day: Day, habits: list[Habit], wanted: Wanted) -> Fitted:
         "sessions_begun_by_hour": {
             f"{hour % HOURS_OF_A_DAY:02d}": begun.get(hour, 0) for hour in hours
         },
-        "journeys": role["journeys"],
-        "pace": role["pace"],
-        "spread": role["spread"],
+        **{name: role[name] for name in ("journeys", "pace", "spread")},
     }
     return Fitted(workload, numbers)
+
+
+def _role(
+    day: Day, habits: list[Habit], walks: Mapping[str, float], wanted: Wanted
+) -> dict[str, Any]:
+    worked = {name: walk for name, walk in sorted(walks.items()) if name != LOGIN}
+    total = sum(worked.values())
+    pace, spread = thinking(day, habits, walks)
+    return {
+        "share": 1,
+        "accounts": list(wanted.accounts),
+        "pace": round(pace, ROUND),
+        "spread": round(spread, ROUND),
+        "session": round(session_lengths(day), 1),
+        "abandon": round(abandoned(day), ROUND),
+        "journeys": {name: round(100 * walk / total, 2) for name, walk in worked.items()},
+    }
 
 
 def thinking(day: Day, habits: list[Habit], walks: Mapping[str, float]) -> tuple[float, float]:

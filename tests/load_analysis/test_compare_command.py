@@ -58,7 +58,9 @@ def test_without_names_the_latest_is_set_against_the_last_that_passed(
     plain = json.loads(capsys.readouterr().out)
     assert (plain["a"]["id"], plain["b"]["id"]) == (good.id, late.id)
     assert plain["word"] == "same"
-    assert compare(config, late.id, "--json") == 0
+    assert compare(config, good.id, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["b"]["id"] == late.id
+    assert compare(config, late.id) == 2
     assert [each.id for each in earlier_like(history, late, 5)] == [good.id]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from crmops.tables import read_headings, rows_of
 from dq_checks.duplicates.blocking import KeyCost, make_pairs, plan_blocking
 from dq_checks.duplicates.clusters import cluster, components
 from dq_checks.duplicates.fields import Columns, map_columns
+from dq_checks.duplicates.helpers import in_order
 from dq_checks.duplicates.model import FOLDER, Model, load_model
 from dq_checks.duplicates.prepare import COLUMNS, Script, blocks, prepare, script_of
 from dq_checks.duplicates.scoring import Scored, Scorer
@@ -91,16 +93,17 @@ def find_duplicates(wanted: Wanted, told: Told = lambda _: None) -> Found:
 def _load(
     connection: Any, wanted: Wanted, columns: Columns, rows: Any, told: Told
 ) -> tuple[Records, Model]:
-    script, records = wanted.script, None
-    for block in blocks(wanted.path, rows, columns):
-        script = script or script_of(block)
-        if records is None:
-            records = Records(connection, COLUMNS[columns.entity, script])
-        records.add(prepare(block, columns.entity, script))
-        told(f"read {records.rows:,} rows")
-    script = script or "latin"
+    read = blocks(wanted.path, rows, columns)
+    first = next(read, None)
+    script = wanted.script or (script_of(first) if first else "latin")
     model = load_model(f"{columns.entity}-{script}", wanted.models)
-    return records or Records(connection, COLUMNS[columns.entity, script]), model
+    records = Records(connection, COLUMNS[columns.entity, script])
+    if first is not None:
+        work = partial(prepare, entity=columns.entity, script=script)
+        for prepared in in_order(work, chain([first], read)):
+            records.add(prepared)
+            told(f"read {records.rows:,} rows")
+    return records, model
 
 
 def _completed(

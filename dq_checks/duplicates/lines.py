@@ -45,7 +45,7 @@ _BRANCH = re.compile(
     re.M,
 )
 _LEGAL_FORM = re.compile(rf"(?:{'|'.join(LEGAL_FORMS)})$", re.M)
-_GROUP = re.compile(r"^.*(集团).*$|^.*$", re.M)
+_FULL_WIDTH = re.compile(r"[\uff01-\uff5e]")
 _HONORIFIC = re.compile(rf"(?<=^[^\na-z])(?:{'|'.join(HONORIFICS)})$", re.M)
 _HONORIFIC_AFTER_NAME = re.compile(rf"(?<=[^\na-z]{{2}})(?:{'|'.join(HONORIFICS[:4])})$", re.M)
 _MOBILE = re.compile(r"^(?:00)?(?:86)?0?(1[3-9][0-9]{9})$", re.M)
@@ -86,10 +86,16 @@ def _simplifier() -> Any:
 
 
 def fold(text: str) -> str:
-    """NFKC (full-width to half-width, ligatures), lower case, traditional to simplified."""
+    """NFKC (full-width to half-width, ligatures), lower case, traditional to simplified.
+
+    Python's NFKC walks the whole text for one full-width letter, so these go first by themselves.
+    """
     if text.isascii():
         return text.lower()
-    folded: str = _simplifier().convert(unicodedata.normalize("NFKC", text).lower())
+    text = _FULL_WIDTH.sub(lambda match: chr(ord(match[0]) - 0xFEE0), text)
+    if not unicodedata.is_normalized("NFKC", text):
+        text = unicodedata.normalize("NFKC", text)
+    folded: str = _simplifier().convert(text.lower())
     return folded
 
 
@@ -143,30 +149,35 @@ def companies(text: str) -> str:
     Place, legal form and branch are cut off; :func:`places`, :func:`branches` and :func:`groups`
     keep them.  A place goes only if four characters remain: 上海银行 keeps its.
     """
-    text = _PLACE_IN_BRACKETS.sub("", _CHINA.sub("", fold(text)))
-    text = _NOT_WORD.sub("", _BRANCH.sub(r"\1", _NOT_WORD.sub("", text)))
+    text = _NOT_WORD.sub("", _PLACE_IN_BRACKETS.sub("", _CHINA.sub("", fold(text))))
+    text = _each_line(text, lambda line: _BRANCH.sub(r"\1", line), lambda line: line)
     return _PLACE_FIRST.sub("", _LEGAL_FORM.sub("", text))
 
 
 def branches(text: str) -> str:
     """The branch in a Chinese company's name: 华信科技上海分公司 -> 上海分公司."""
     text = _NOT_WORD.sub("", _CHINA.sub("", fold(text)))
-    return re.sub(r"^\t.*$", "", _BRANCH.sub(r"\2", _marked(text)), flags=re.M)
+    return _each_line(text, lambda line: _BRANCH.sub(r"\2", line), lambda _: "")
 
 
-def _marked(text: str) -> str:
-    """Lines that name no branch begin with a tab, which no normalised name holds."""
-    return re.sub(rf"^(?!.*(?:{'|'.join(BRANCH_WORDS)})$)", "\t", text, flags=re.M)
+def _each_line(text: str, of_branch: Lines, otherwise: Lines) -> str:
+    """Few lines name a branch, and to find where it begins is dear."""
+    return "\n".join(
+        [
+            of_branch(line) if line.endswith(BRANCH_WORDS) else otherwise(line)
+            for line in text.split("\n")
+        ]
+    )
 
 
 def groups(text: str) -> str:
     """集团 where the name says that it is the group, else nothing."""
-    return _GROUP.sub(r"\1", fold(text))
+    return "\n".join(["集团" if "集团" in line else "" for line in fold(text).split("\n")])
 
 
 def places(text: str) -> str:
     """The first city or province that a Chinese text names."""
-    return _ANY_PLACE.sub(lambda match: match[1] or "", fold(text))
+    return _ANY_PLACE.sub(r"\1", fold(text))
 
 
 def people(text: str) -> str:

@@ -18,7 +18,7 @@ Texts = list[str | None]
 Block = Mapping[str, Texts]
 """Field to its values, as written; ``row`` is not among them."""
 
-BLOCK = 100_000
+BLOCK = 50_000
 """Rows that are normalised together: enough for speed, few enough for memory."""
 
 _CHINESE_SHARE = 0.3
@@ -78,12 +78,25 @@ class _Source:
 
     def __init__(self, block: Block) -> None:
         self._block = block
+        self._folded: dict[str, Texts] = {}
         self.rows = len(next(iter(block.values()), []))
         self.nothing: Texts = [None] * self.rows
 
     def get(self, field: str, of: Lines) -> Texts:
-        values = self._block.get(field)
-        return self.nothing if values is None else column(values, of)
+        if field not in self._block:
+            return self.nothing
+        if field not in self._folded:
+            self._folded[field] = column(self._block[field], lines.fold)
+        return column(self._folded[field], of)
+
+    def fallback(self, field: str, other: str, of: Lines) -> Texts:
+        """A field; where it has nothing, the other one, which is looked at only there."""
+        values = self.get(field, of)
+        if None not in values or not self.has(other):
+            return values
+        texts = self._block[other]
+        needed = [b if a is None else None for a, b in zip(values, texts, strict=True)]
+        return first_of(values, column(needed, of))
 
     def has(self, field: str) -> bool:
         return field in self._block
@@ -117,7 +130,7 @@ def _latin_contact(source: _Source) -> dict[str, Texts]:
         "number": source.get("number", lines.numbers),
         "house": first_of(source.get("house", lines.numbers), column(address, lines.houses)),
         "street": column(address, lines.streets),
-        "street2": source.get("address2", lines.addresses),
+        "street2": column(source.get("address2", lines.addresses), lines.streets),
         "city": source.get("city", lines.latin),
         "region": source.get("region", lines.latin),
         "postcode": source.get("postcode", lines.postcodes),
@@ -154,7 +167,7 @@ def _chinese_contact(source: _Source) -> dict[str, Texts]:
         "birth": source.get("birth", lines.dates),
         "number": source.get("number", lines.numbers),
         "address": source.get("address", lines.chinese_addresses),
-        "city": first_of(source.get("city", lines.places), source.get("company", lines.places)),
+        "city": source.fallback("city", "company", lines.places),
         "email": source.get("email", lines.emails),
         "mobile": mobile,
         "phone": phone,
@@ -194,11 +207,9 @@ def _hosts_of(emails: Texts) -> Texts:
 def _chinese_account(source: _Source) -> dict[str, Texts]:
     email = source.get("email", lines.emails)
     address = source.get("address", lines.chinese_addresses)
-    place = first_of(
-        source.get("name", lines.places),
-        source.get("city", lines.places),
-        source.get("address", lines.places),
-    )
+    place = source.fallback("name", "city", lines.places)
+    if None in place:
+        place = first_of(place, source.get("address", lines.places))
     return {
         "name": source.get("name", lines.companies),
         "branch": source.get("name", lines.branches),

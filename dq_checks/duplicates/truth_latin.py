@@ -90,7 +90,7 @@ def _moved_about(rng: random.Random, row: Row) -> Row:
     """Fields that were swapped, people who moved, names that are written shorter."""
     made = dict(row)
     for one, other in (("First Name", "Last Name"), ("Address 1", "Address 2")):
-        if rng.random() < 0.06:
+        if rng.random() < 0.08:
             made[one], made[other] = made[other], made[one]
     if rng.random() < 0.08:
         elsewhere = _person(rng)

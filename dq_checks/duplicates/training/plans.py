@@ -65,13 +65,18 @@ _SEVEN = either(
     "right(coalesce(mobile_l, phone_l), 7) = right(coalesce(mobile_r, phone_r), 7)",
     "right(phone_l, 7) = right(phone_r, 7)",
 )
+_SWAPPED = both(
+    "jaro_winkler_similarity(given_l, surname_r) >= 0.85",
+    "jaro_winkler_similarity(surname_l, given_r) >= 0.85",
+)
+_HALF_SWAPPED = either("given_l = surname_r", "surname_l = given_r")
 _LATIN_PERSON = [
     Comparison(
         "given",
         missing("given"),
         [
             Level("same", same("given"), 3.5),
-            Level("swapped", "given_l = surname_r and surname_l = given_r", 4),
+            Level("swapped", _SWAPPED, 4),
             Level("alike", either(alike("given", 0.92), slips("given", 1)), 3),
             Level(
                 "initial",
@@ -80,6 +85,7 @@ _LATIN_PERSON = [
                 1.5,
             ),
             Level("somewhat alike", alike("given", 0.8), 0.5),
+            Level("half swapped", _HALF_SWAPPED, 1.5),
         ],
         -3.5,
     ),
@@ -89,9 +95,10 @@ _LATIN_PERSON = [
         [
             Level("same, rare", both(same("surname"), few("surname", 20)), 6),
             Level("same", same("surname"), 4.5),
-            Level("swapped", "given_l = surname_r and surname_l = given_r", 4),
+            Level("swapped", _SWAPPED, 4),
             Level("alike", either(alike("surname", 0.92), slips("surname", 1)), 4),
             Level("somewhat alike", alike("surname", 0.8), 1),
+            Level("half swapped", _HALF_SWAPPED, 1.5),
         ],
         -3.5,
     ),
@@ -107,6 +114,10 @@ _LATIN_PLACE = Comparison(
         Level("postcode with one slip", slips("postcode", 1), 1),
     ],
     -2,
+)
+_LINES_SWAPPED = either(
+    "jaro_winkler_similarity(street_l, street2_r) >= 0.85",
+    "jaro_winkler_similarity(street2_l, street_r) >= 0.85",
 )
 LATIN_CONTACT = Plan(
     keys=[
@@ -161,7 +172,8 @@ LATIN_CONTACT = Plan(
                 Level("same house", both(same("house"), same("street")), 5),
                 Level("same house, alike", both(same("house"), alike("street", 0.85)), 4),
                 Level("same street", same("street"), 3),
-                Level("lines swapped", either("street_l = street2_r", "street2_l = street_r"), 3),
+                Level("lines swapped, same house", both(same("house"), _LINES_SWAPPED), 4),
+                Level("lines swapped", _LINES_SWAPPED, 3),
                 Level("alike", alike("street", 0.9), 2.5),
                 Level("second line alike", alike("street2", 0.9), 2),
                 Level("somewhat alike", alike("street", 0.75), 0.5),

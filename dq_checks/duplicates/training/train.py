@@ -39,7 +39,7 @@ _BITS = 0.6931471805599453
 DROPPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "contact-latin": (
         (), ("Email", "Phone", "Company"), ("SSN",), ("SSN", "Date of Birth"),
-        ("SSN", "Date of Birth", "Address 1", "Address 2", "Street Number"),
+        ("SSN", "Address 1", "Address 2", "Street Number"),
     ),
     "contact-chinese": ((), ("地址", "电话"), ("邮箱",), ("地址", "电话", "城市")),
     "account-latin": ((), ("Website",), ("Zip", "Website"), ("Phone", "Website")),

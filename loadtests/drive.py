@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from crmops.execute import Execution
 from crmops.record import Measure, Unit
 from loadtests.assignment import Assignment
+from loadtests.breach import BreachWatch
 from loadtests.buckets import merged
 from loadtests.generator import GeneratorLost, Generators
 from loadtests.journal import NAME
@@ -92,6 +93,8 @@ def _listen(
     result: Result,
     watch: Watch,
 ) -> None:
+    settings, workload = assignment.settings, assignment.workload
+    breaches = BreachWatch(settings.abort, workload, assignment.objectives)
     beat = time.monotonic()
     while not generators.done:
         for generator, message in generators.messages(BEAT / 4):
@@ -99,13 +102,21 @@ def _listen(
                 result.take(generator.worker, message)
         if time.monotonic() - beat >= BEAT:
             beat = time.monotonic()
-            live = look(result, assignment.workload)
+            live = look(result, workload)
             execution.beat(live_measures(live))
             watch(live)
-            reason = harmful(result, assignment.settings.kill_switch)
-            if reason and not result.killed_by_switch:
-                result.killed_by_switch = reason
+            if _must_end(result, settings.kill_switch, breaches):
                 generators.stop()
+
+
+def _must_end(result: Result, switch: KillSwitch, breaches: BreachWatch) -> bool:
+    """Note why the run must end now, once; False while it may go on."""
+    if result.killed_by_switch or result.stopped_on_breach:
+        return False
+    result.killed_by_switch = harmful(result, switch)
+    if not result.killed_by_switch:
+        result.stopped_on_breach = breaches.breach(result)
+    return bool(result.killed_by_switch or result.stopped_on_breach)
 
 
 def look(result: Result, workload: Workload) -> Live:

@@ -88,6 +88,7 @@ class Result:
     descriptor_limit: int = 0
     clock_step: float = 0.0
     elapsed: float = 0.0
+    stopped_on_breach: str = ""
     spans_problem: str = ""
     lost: str = ""
     hint: str = ""

@@ -57,6 +57,18 @@ class KillSwitch(_Part):
     samples: Annotated[int, Field(ge=1, description="below which it never acts")] = 200
 
 
+class Abort(_Part):
+    """Ends a run early whose objectives are missed beyond hope; it fails."""
+
+    on_breach: bool = Field(default=False, description="whether to end early at all")
+    grace: Annotated[
+        Seconds, Field(ge=0, description="of judged load, before which it never acts")
+    ] = 30.0
+    seconds: Annotated[
+        Seconds, Field(ge=0, description="for which an objective must have been missed")
+    ] = 10.0
+
+
 DEFAULT_OBJECTIVES = (
     Objective(measure="response_time.p95", limit=1.0),
     Objective(measure="error.ratio", limit=0.01),
@@ -88,6 +100,7 @@ class Settings(_Part):
     samples: Samples = Samples()
     instrument: Instrument = Instrument()
     kill_switch: KillSwitch = KillSwitch()
+    abort: Abort = Abort()
     think_scale: Annotated[float, Field(gt=0, description="multiplies every think time")] = 1.0
     roles: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="changes to the roles of a workload, by name of the role"

@@ -51,6 +51,8 @@ def judge_run(
     doubts = instrument_doubts(result, workload, measures, settings)
     if doubts:
         return _overruled(judged, Verdict.UNKNOWN, doubts)
+    if result.stopped_on_breach:
+        return _overruled(judged, Verdict.FAIL, [result.stopped_on_breach])
     return judged
 
 
@@ -70,7 +72,8 @@ def instrument_doubts(
         return found[name].value if name in found else None
 
     peak = result.peak()
-    if workload.model == "closed" and peak < workload.peak * (1 - USERS_MISSED):
+    whole = workload.model == "closed" and not result.stopped_on_breach
+    if whole and peak < workload.peak * (1 - USERS_MISSED):
         doubts.append(f"{peak} of {workload.peak} people were reached")
     lag = value("instrument.loop_lag.p99")
     if lag is None:

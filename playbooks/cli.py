@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +23,7 @@ from crmops.record import Run, Unit
 from crmops.units import human_value
 
 if TYPE_CHECKING:
+    from playbooks.calendar import Calendar
     from playbooks.catalogue import Manifest
     from playbooks.plan import Plan
     from playbooks.run import Room
@@ -63,17 +65,33 @@ def drill_run(
     target: TargetOption = "",
     backup: BackupOption = "latest",
     to: Annotated[
-        str, typer.Option("--to", help="Recover to this moment, such as 2026-03-01T12:00:00Z.")
+        str, typer.Option("--to", help="Recover to 2026-03-01T12:00:00Z, or to the newest moment.")
+    ] = "",
+    operator: Annotated[
+        str, typer.Option("--operator", help="Who asks for it, for the evidence.")
+    ] = "",
+    approver: Annotated[
+        str, typer.Option("--approver", help="Who approved it, for the evidence.")
     ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Restore a backup into an isolated instance, compare it with its source and judge it."""
-    from playbooks.run import drill, drill_to
+    from playbooks.run import drill, drill_forward, drill_to
 
-    if to:
-        _show(drill_to(_room(target), _moment(to), backup), as_json)
+    room = _signed_by(_room(target), operator, approver)
+    if to == "newest":
+        _show(drill_forward(room, backup), as_json)
+    elif to:
+        _show(drill_to(room, _moment(to), backup), as_json)
     else:
-        _show(drill(_room(target), backup), as_json)
+        _show(drill(room, backup), as_json)
+
+
+def _signed_by(room: Room, operator: str, approver: str) -> Room:
+    """The room with the names that were given for this one drill."""
+    named = {"operator": operator, "approver": approver}
+    changes = {name: each for name, each in named.items() if each}
+    return replace(room, settings=room.settings.model_copy(update=changes))
 
 
 def _moment(text: str) -> datetime:
@@ -96,6 +114,34 @@ def drill_plan(
 
     plan = plan_drill(_room(target), backup)
     emit(plan, as_json=as_json, table=lambda: _plan_table(plan))
+
+
+@drill_app.command("calendar")
+def drill_calendar(target: TargetOption = "", as_json: JsonFlag = False) -> None:
+    """When the next drill is due, and which were missed; fails when one is overdue."""
+    from crmops.record import utc_now
+    from playbooks.calendar import read_calendar
+
+    room = _room(target)
+    found = read_calendar(room.history, room.target.name, room.settings, utc_now())
+    payload = {"verdict": found.verdict, **found.model_dump(mode="json")}
+    emit(payload, as_json=as_json, table=lambda: _calendar_table(found))
+    exit_with(found.verdict)
+
+
+def _calendar_table(found: Calendar) -> object:
+    every = human_value(found.every_seconds, Unit.SECONDS)
+    last = found.last_passed.isoformat(timespec="minutes") if found.last_passed else "never"
+    rows = [
+        ("owner", found.owner or "not given"),
+        ("approver", found.approver or "not given"),
+        ("every", every),
+        ("last that passed", last),
+        ("due", found.due.isoformat(timespec="minutes") if found.due else "now"),
+        ("missed periods", str(found.missed)),
+        ("not passed since", str(found.failed_since)),
+    ]
+    return table(f"drills of {found.target}: {found.state}", ("what", "value"), rows)
 
 
 @drill_app.command("mutate")
@@ -159,6 +205,22 @@ def drill_verify(
         table=lambda: table(f"evidence: {found.verdict}, {found.reason}", ("what", "value"), rows),
     )
     exit_with(found.verdict)
+
+
+@drill_app.command("page")
+def drill_page(
+    file: Annotated[Path, typer.Argument(help="evidence.json of a backup or drill.")],
+    language: Annotated[
+        str, typer.Option("--language", help="Language of the page: en or zh.")
+    ] = "en",
+) -> None:
+    """Print evidence as a page of HTML for a browser and its printer; offline, unverified."""
+    from playbooks.page import render
+    from playbooks.words import LANGUAGES
+
+    if language not in LANGUAGES:
+        raise UsageError(f"there is no page in {language!r}", hint="Choose en or zh.")
+    typer.echo(render(_text(file), language), nl=False)
 
 
 PROVES = (

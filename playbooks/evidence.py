@@ -14,6 +14,8 @@ from crmops.record import Run
 from crmops.verdict import Judgement
 from playbooks.judge import Finished
 from playbooks.settings import Settings
+from playbooks.standards import load_standards
+from playbooks.words import LANGUAGES
 
 EVIDENCE = "evidence.json"
 LOG = "playbook.log"
@@ -31,7 +33,8 @@ def write_evidence(
     history: History,
     key: Path,
 ) -> None:
-    """Attach playbook.log and the signed evidence.json to the run."""
+    """Attach playbook.log, the signed evidence.json and its pages to print to the run."""
+    from playbooks.page import page_name, render
     from playbooks.signing import load_key, sign
 
     log = execution.attach(LOG, "\n".join(finished.ending.log) + "\n")
@@ -39,12 +42,17 @@ def write_evidence(
         **build(execution, finished, judgement),
         "asked_by": _user(),
         "host": socket.gethostname(),
+        "operator": settings.operator,
         "owner": settings.owner,
         "approver": settings.approver,
         "previous_sha256": _previous(history, execution.run),
         "log_sha256": log.sha256,
+        "standards": [e.model_dump(mode="json") for e in load_standards(settings.standards)],
     }
-    execution.attach(EVIDENCE, sign(document, load_key(key)))
+    text = sign(document, load_key(key))
+    execution.attach(EVIDENCE, text)
+    for language in LANGUAGES:
+        execution.attach(page_name(language), render(text, language))
 
 
 def _previous(history: History, run: Run) -> str:

@@ -145,6 +145,19 @@ def load_job(path: Path) -> Job:
         raise CannotRun(f"{path} is not a job: {type(error).__name__}") from None
 
 
+def load_remains(path: Path) -> Job:
+    """Read job.json of a killed run for what tidying up needs: another crmops may have written it.
+
+    Settings and fields that this version does not know are left out.  Raises CannotRun.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        known = set(Job.model_fields) - {"settings"}
+        return Job.model_validate({name: found[name] for name in known if name in found})
+    except (OSError, ValueError, TypeError) as error:
+        raise CannotRun(f"{path} is not a job: {type(error).__name__}") from None
+
+
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
     """Write beside the name, sync, rename: a reader sees the whole or nothing."""
     partial = path.with_name(f".{path.name}.partial")

@@ -19,7 +19,7 @@ import psutil
 
 from crmops.errors import CannotRun
 from crmops.history.owner import gone, me
-from playbooks.job import JOB_VARIABLE, MARKER, Job, load_job, write_atomically
+from playbooks.job import JOB_VARIABLE, MARKER, Job, load_remains, write_atomically
 
 _SCRATCH = re.compile(r"crmops-[0-9a-z]{16}")
 _ASKED = 3.0
@@ -75,7 +75,7 @@ def sweep(jobs: Path) -> list[Removed]:
         if _alive(folder):
             continue
         with contextlib.suppress(CannotRun):
-            job = load_job(folder / "job.json")
+            job = load_remains(folder / "job.json")
             removed.append(Removed(job.id, tear_down(job), job.scratch))
             shutil.rmtree(job.partial, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)

@@ -23,11 +23,13 @@ from playbooks.interlocks import check_place
 from playbooks.job import Job
 from playbooks.judge import Finished, conclude, measures_of
 from playbooks.leftovers import make_scratch, own, scratch_name, sweep, tear_down
+from playbooks.newest import newest_moment
 from playbooks.postgres import copy_binaries, find_binaries
 from playbooks.retention import as_kept, to_remove
 from playbooks.runner import Event, run_playbook
 from playbooks.settings import Settings
 from playbooks.source import parse_address, source_address, write_service
+from playbooks.standards import load_standards
 
 Say = Callable[[str], None]
 
@@ -106,13 +108,38 @@ def drill_to(room: Room, moment: datetime, backup: str = "latest") -> Run:
     """
     with alone(room), executing_in(room, Kind.DRILL, "point-in-time") as execution:
         chosen = room.catalogue.choose_before(moment, backup)
-        job = make_job(room, execution, room.catalogue.place(chosen)).model_copy(
-            update={"to": moment, "incident": moment}
-        )
-        with prepared(job) as ready:
-            finished = _play(room, execution, ready, "pitr_drill.yml", "pg_restore")
-            _judge(room, execution, finished)
+        _advance_to(room, execution, chosen, moment, moment)
     return execution.run
+
+
+def drill_forward(room: Room, backup: str = "latest") -> Run:
+    """Restore as much as the archive holds after a backup; RPO is what a loss now would cost.
+
+    As :func:`drill_to`, to the newest moment that can be proved.  Raises CannotRun when the
+    archive reaches no further than the backup.
+    """
+    with alone(room), executing_in(room, Kind.DRILL, "point-in-time") as execution:
+        incident = utc_now()
+        chosen = room.catalogue.choose(backup)
+        access = room.target.database
+        moment = newest_moment(
+            room.catalogue.read(chosen),
+            Path(access.archive_directory if access else ""),
+            find_binaries(access.binaries if access else ""),
+        )
+        _advance_to(room, execution, chosen, moment, incident)
+    return execution.run
+
+
+def _advance_to(
+    room: Room, execution: Execution, chosen: str, moment: datetime, incident: datetime
+) -> None:
+    job = make_job(room, execution, room.catalogue.place(chosen)).model_copy(
+        update={"to": moment, "incident": incident}
+    )
+    with prepared(job) as ready:
+        finished = _play(room, execution, ready, "pitr_drill.yml", "pg_restore")
+        _judge(room, execution, finished)
 
 
 @contextmanager
@@ -133,7 +160,11 @@ def executing_in(room: Room, kind: Kind, subject: str) -> Iterator[Execution]:
 
 @contextmanager
 def alone(room: Room) -> Iterator[None]:
-    """One backup or drill of a target at a time; what was killed before is recorded first."""
+    """One backup or drill of a target at a time; what was killed before is recorded first.
+
+    Raises AlreadyRunning, and ConfigError when the evidence could not be written in the end.
+    """
+    load_standards(room.settings.standards)
     room.history.reap()
     claim = f"playbooks/{room.target.name}"
     ours = _here.setdefault(str(room.jobs), threading.Lock())
@@ -181,6 +212,7 @@ def prepared(job: Job) -> Iterator[Job]:
     """The job's folder and scratch directory, removed afterwards with every process in them."""
     check_place(job)
     own(job)
+    job.save()  # first: a scratch directory whose path nobody knows would never be found
     try:
         make_scratch(job)
         ready = _give_binaries(job)

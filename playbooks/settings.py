@@ -30,6 +30,16 @@ class Smoke(_Part):
     timeout: Patience = Field(default=60.0, description="until it answers")
 
 
+class Agreed(_Part):
+    """What was agreed on drills: who answers for them and how often one must pass."""
+
+    owner: str = Field(default="", description="who sees to it; default: drills.owner")
+    approver: str = Field(default="", description="who approves it; default: drills.approver")
+    every: Patience = Field(
+        default=92 * 86400.0, description="a drill must pass as often as this; 92d: quarterly"
+    )
+
+
 class Settings(_Part):
     """Objectives, places and patience of backups and drills."""
 
@@ -43,8 +53,12 @@ class Settings(_Part):
     keep: Annotated[int, Field(ge=1, description="verified backups kept of each target")] = 7
     keep_weekly: Annotated[int, Field(ge=0, description="and the newest of so many weeks")] = 0
     keep_monthly: Annotated[int, Field(ge=0, description="and the newest of so many months")] = 0
+    operator: str = Field(default="", description="who asks for drills, for the evidence")
     owner: str = Field(default="", description="whose drill it is, for the evidence")
     approver: str = Field(default="", description="who approved the drill, for the evidence")
+    standards: str = Field(
+        default="", description="YAML of the standards that evidence names; default: crmops's own"
+    )
     signing_key: str = Field(
         default="", description="ed25519 key in PEM that signs evidence; default: one is made"
     )
@@ -60,3 +74,4 @@ class Settings(_Part):
     )
     amcheck: bool = Field(default=True, description="check the indexes of the copy with amcheck")
     smoke: Smoke = Smoke()
+    calendar: Agreed = Agreed()

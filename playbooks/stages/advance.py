@@ -37,7 +37,11 @@ def run(job: Job, report: Report) -> None:
     report.fact(recovery_seconds=round(time.monotonic() - began, 3), target=job.to.isoformat())
     look_at(job, manifest.superuser, pid, report, recovering=False)
     said = log_of(job).read_text(encoding="utf-8", errors="replace")
-    report.check("recovery target", bool(_STOPPED.search(said)), wanted=job.to, found="not reached")
+    stopped = _STOPPED.search(said)
+    report.check(
+        "recovery target", stopped is not None, wanted=f"up to {job.to.isoformat()}",
+        found=stopped[0] if stopped else "not reached",
+    )  # fmt: skip
     newest = report.facts["newest_commit"]
     report.check(
         "nothing later came back",

@@ -47,9 +47,11 @@ def look_at(job: Job, user: str, pid: int, report: Report, *, recovering: bool) 
         row = one_row(connection, _ASK)
     report.check("in recovery", row[0] is recovering, wanted=recovering, found=row[0])
     report.check("archiving", row[3] == "off", wanted="off", found=row[3])
-    report.check("network", row[4] == "", wanted="sockets only", found=row[4])
+    network = row[4] or "sockets only"
+    report.check("network", row[4] == "", wanted="sockets only", found=network)
     report.check("replication slots", row[5] == 0, wanted=0, found=row[5])
-    report.check("still alive", alive(pid, job.data), wanted="yes", found="no")
+    living = alive(pid, job.data)
+    report.check("still alive", living, wanted="yes", found="yes" if living else "no")
     report.fact(
         newest_commit=row[1].isoformat() if row[1] else None,
         timeline=row[2],

@@ -43,7 +43,7 @@ def _write_and_read(connection: Connection, report: Report) -> None:
     connection.execute(b"create table public.crmops_smoke as select 42 as answer")
     row = connection.execute(b"select answer from public.crmops_smoke").fetchone()
     connection.execute(b"drop table public.crmops_smoke")
-    report.check("write and read", row == (42,), wanted=42, found=row)
+    report.check("write and read", row == (42,), wanted=42, found=row[0] if row else "nothing")
     largest = connection.execute(_LARGEST.encode()).fetchone()
     if largest is None:
         report.check("a table to work on", False, wanted="at least one", found="none")
@@ -66,7 +66,10 @@ def _statement(connection: Connection, statement: str, report: Report) -> None:
             connection.execute(statement.encode())
     except psycopg.Error as error:
         detail = first_line(error)
-    report.check(f"statement {statement[:40]!r}", not detail, wanted="success", detail=detail)
+    found = "failure" if detail else "success"
+    report.check(
+        f"statement {statement[:40]!r}", not detail, wanted="success", found=found, detail=detail
+    )
 
 
 def _serve(job: Job, manifest: Manifest, report: Report) -> None:
@@ -96,7 +99,9 @@ def _serve(job: Job, manifest: Manifest, report: Report) -> None:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-    report.check("the application answers", not problem, wanted=smoke.health, detail=problem)
+    wanted = f"{smoke.health}: 200"
+    found = "no answer" if problem else wanted
+    report.check("the application answers", not problem, wanted=wanted, found=found, detail=problem)
 
 
 def _wait_healthy(

@@ -19,5 +19,7 @@ def run(job: Job, report: Report) -> None:
             shutil.rmtree(each)
         else:
             each.unlink()
-    report.check("scratch instance", not stop(job), wanted="ended", found="still running")
+    ended = not stop(job)
+    found = "ended" if ended else "still running"
+    report.check("scratch instance", ended, wanted="ended", found=found)
     report.fact(stopped=stopped)

@@ -34,4 +34,4 @@ def run(job: Job, report: Report) -> None:
         "PostgreSQL's version", major == manifest.major, wanted=manifest.major, found=version
     ):
         raise CheckFailed(f"PostgreSQL {manifest.major} is needed to restore, this is {version}")
-    report.fact(files=len(manifest.files), tools=version)
+    report.fact(files=len(manifest.files), tools=version, system_identifier=found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -266,6 +267,16 @@ def test_a_living_job_is_not_swept(job: Job) -> None:
     job.save()
     assert sweep(job.folder.parent) == []
     assert job.scratch.exists()
+    (job.folder / "owner").write_text("elsewhere-that-is-gone")
+    assert [each.job_id for each in sweep(job.folder.parent)] == [job.id]
+    assert not job.scratch.exists() and not job.folder.exists()
+
+
+def test_a_job_of_another_version_is_swept_as_well(job: Job) -> None:
+    own(job)
+    found = json.loads(job.save().read_text(encoding="utf-8"))
+    found["settings"]["of_a_later_version"] = found["of_a_later_version"] = 1
+    (job.folder / "job.json").write_text(json.dumps(found), encoding="utf-8")
     (job.folder / "owner").write_text("elsewhere-that-is-gone")
     assert [each.job_id for each in sweep(job.folder.parent)] == [job.id]
     assert not job.scratch.exists() and not job.folder.exists()

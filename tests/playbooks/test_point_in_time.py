@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,9 +12,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from crmops.errors import UsageError
+from crmops.errors import CannotRun, UsageError
 from crmops.record import Verdict, utc_now
-from playbooks.run import drill_to
+from playbooks.newest import commits_of, newest_moment
+from playbooks.postgres import find_binaries
+from playbooks.run import drill_forward, drill_to
 from tests.playbooks.conftest import Taken, nothing_left, with_settings
 
 _KEPT = """do $$ begin
@@ -56,6 +59,33 @@ def test_point_in_time(taken: Taken, moment: datetime) -> None:
     rpo = run.measure("rpo")
     assert rpo is not None and rpo.value is not None
     nothing_left(room, run.id)
+
+
+def test_rolled_forward_as_far_as_the_archive_reaches(taken: Taken, moment: datetime) -> None:
+    later = "do $$ begin if (select count(*) from pitr_rows) <> 40 then raise 'x'; end if; end $$"
+    run = drill_forward(with_settings(taken.room, smoke={"sql": [later]}, amcheck=False))
+    assert (run.verdict, run.reason) == (Verdict.PASS, "all 6 objectives met")
+    text = (taken.room.state / "artifacts" / run.id / "evidence.json").read_text(encoding="utf-8")
+    document = json.loads(text)["evidence"]
+    newest = document["stages"][5]["facts"]["newest_commit"]
+    assert datetime.fromisoformat(newest) > moment, "later work came back as well"
+    rpo = run.measure("rpo")
+    lost = datetime.fromisoformat(document["incident"]) - datetime.fromisoformat(newest)
+    assert rpo is not None and rpo.value == lost.total_seconds()
+    nothing_left(taken.room, run.id)
+
+
+def test_an_archive_without_later_commits(taken: Taken) -> None:
+    access = taken.room.target.database
+    assert access is not None
+    manifest = taken.room.catalogue.read(taken.run.id).model_copy(update={"point_time": utc_now()})
+    with pytest.raises(CannotRun, match="holds too little after the backup to roll forward to"):
+        newest_moment(manifest, Path(access.archive_directory), find_binaries(""))
+
+
+def test_programs_that_cannot_read_the_log(tmp_path: Path) -> None:
+    with pytest.raises(CannotRun, match="pg_waldump cannot be run: FileNotFoundError"):
+        list(commits_of(tmp_path / "segment", tmp_path))
 
 
 def test_a_moment_that_the_log_does_not_reach_fails(taken: Taken) -> None:

@@ -3,7 +3,7 @@
 A reference CRM serves pairs of short load tests.  Of two runs of the same build the second must
 be called same; with 30 ms more on one operation it must be called worse, for that operation
 alone.  The machine may be busy with other things: the runs before the first pair show how much,
-and a run that leaves it undecided (exit code 3) is repeated, twice at most.
+and a run that leaves it undecided (exit code 3) is repeated, four times at most.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from collections.abc import Callable
 
 from bench._load_lab import Lab, lab
 from crmops.history import History, open_history
+from crmops.record import Verdict
 from crmops.verdict import Objective
 from loadtests.assignment import prepare
 from loadtests.compare.cli import compare_loads
+from loadtests.compare.comparable import lagging
 from loadtests.compare.noise import MOST_RUNS
 from loadtests.compare.runs import Load, read_load
 from loadtests.compare.table import Comparison
@@ -28,7 +30,7 @@ from loadtests.workload import Workload
 
 PLANTED, EXTRA = "contacts.search", 0.030
 BEFORE = 8
-REPEATS = 2
+REPEATS = 4
 RULES = Rules(blind_seconds=0.5)
 """On a machine with much other work all operations together may be ten times slower for a while:
 that much must not leave every comparison undecided here.  It does not touch what is called worse.
@@ -70,7 +72,10 @@ def main() -> int:
 
 
 def _pairs(crm: Lab, history: History, tries: int) -> int:
-    plain = [_run(crm, history) for _ in range(BEFORE)]
+    plain: list[Load] = []
+    while len(plain) < BEFORE:
+        measured = _run(crm, history)
+        plain += [] if lagging(measured) else [measured]
     same: Counter[str] = Counter()
     slower: Counter[str] = Counter()
     for number in range(1, tries + 1):
@@ -91,12 +96,16 @@ def _decided(
     """What a new run is called; where the samples are too few it is repeated, and that is said."""
     for _ in range(REPEATS + 1):
         measured = measure()
+        held_up = lagging(measured)
+        if held_up or measured.run.verdict is not Verdict.PASS:
+            print(f"{number:3} {what}: repeated, {held_up or measured.run.reason}", flush=True)
+            continue
         made = compare_loads(plain[-1], measured, plain[-MOST_RUNS:], RULES)
         _say(number, what, made)
         if made.word is not Word.FEW:
-            break
-    worse = [each.operation for each in made.operations if each.word is Word.WORSE]
-    return f"worse: {', '.join(worse)}" if worse else made.word.value, measured
+            worse = [each.operation for each in made.operations if each.word is Word.WORSE]
+            return f"worse: {', '.join(worse)}" if worse else made.word.value, measured
+    return "undecided", plain[-1]
 
 
 def _planted(crm: Lab, history: History) -> Load:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from crmops.cli_support import JsonFlag, context, emit, exit_with, note
-from crmops.errors import UsageError
+from crmops.errors import UnknownEvidence, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,9 @@ def compare(  # noqa: PLR0913, PLR0917 - a command's options
     must_show: Annotated[
         float, typer.Option(min=0, help="A slowdown in seconds that would have to be seen.")
     ] = 0.05,
+    max_lag: Annotated[
+        float, typer.Option(min=0, help="The generator's loop lag (p99) in seconds, at most.")
+    ] = 0.02,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Compare runs that differ in more than the build.")
     ] = False,
@@ -53,7 +56,7 @@ def compare(  # noqa: PLR0913, PLR0917 - a command's options
     history = context().history
     earlier, later = choose(history, a, b)
     rules = Rules(min_ratio, min_seconds, confidence=confidence, blind_seconds=must_show)
-    made = compare_runs(history, earlier, later, rules, anyway=anyway)
+    made = compare_runs(history, earlier, later, rules, anyway=anyway, max_lag=max_lag)
     for each in made.obstacles:
         note(f"warning: compared anyway: {each}", always=True)
     emit(made.document(), as_json=as_json, table=made.table)
@@ -63,24 +66,37 @@ def compare(  # noqa: PLR0913, PLR0917 - a command's options
 
 
 def compare_runs(
-    history: History, earlier: Run, later: Run, rules: Rules, *, anyway: bool = False
+    history: History,
+    earlier: Run,
+    later: Run,
+    rules: Rules,
+    *,
+    anyway: bool = False,
+    max_lag: float = 0.02,
 ) -> Comparison:
     """Two runs of the history, compared.
 
     Raises UsageError if they differ in more than the build (unless ``anyway``), UnknownEvidence
     if what they have left cannot be read.
     """
-    from loadtests.compare.comparable import obstacles
+    from loadtests.compare.comparable import lagging, obstacles
     from loadtests.compare.runs import read_load
 
     one, two = read_load(history, earlier), read_load(history, later)
     found = obstacles(one, two)
+    slow = [reason for each in (one, two) if (reason := lagging(each, max_lag))]
     if found and not anyway:
         raise UsageError(
             f"load tests {earlier.id} and {later.id} cannot be compared: {'; '.join(found)}",
             hint="Repeat one like the other; --anyway compares them all the same.",
         )
-    return compare_loads(one, two, _like(history, one, later), rules, tuple(found))
+    if slow and not anyway:
+        raise UnknownEvidence(
+            "; ".join(slow),
+            hint="Repeat the run where the generator has a core of its own, or allow --max-lag.",
+        )
+    past = _like(history, one, later, max_lag)
+    return compare_loads(one, two, past, rules, (*found, *slow))
 
 
 def compare_loads(
@@ -95,10 +111,9 @@ def compare_loads(
     return Comparison(one, two, operations, rules, noise, differing)
 
 
-def _like(history: History, load: Load, later: Run) -> list[Load]:
+def _like(history: History, load: Load, later: Run, max_lag: float) -> list[Load]:
     """Earlier passed runs that could be compared with a run, itself among them."""
-    from crmops.errors import UnknownEvidence
-    from loadtests.compare.comparable import obstacles
+    from loadtests.compare.comparable import lagging, obstacles
     from loadtests.compare.noise import MOST_RUNS
     from loadtests.compare.runs import earlier_like, read_load
 
@@ -108,6 +123,6 @@ def _like(history: History, load: Load, later: Run) -> list[Load]:
             other = read_load(history, run)
         except UnknownEvidence:  # it is not needed
             continue
-        if not obstacles(load, other):
+        if not obstacles(load, other) and not lagging(other, max_lag):
             found.append(other)
     return found[:MOST_RUNS]

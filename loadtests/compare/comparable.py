@@ -16,6 +16,20 @@ VOLUME_DRIFT = 0.1
 CRM is at work; a tenth more records changes no query plan."""
 
 
+MOST_LAG = 0.02
+"""Seconds of the generator's loop lag (p99) from which milliseconds of the CRM cannot be told: on a
+starved machine all medians were seen to grow a hundredfold, and this is what shows it."""
+
+
+def lagging(load: Load, most: float = MOST_LAG) -> str:
+    """Why the load generator of a run was too slow itself for a comparison, or nothing."""
+    found = load.run.measure("instrument.loop_lag.p99")
+    if found is None or found.value is None or found.value <= most:
+        return ""
+    seen, allowed = f"{found.value * 1000:.0f} ms", f"{most * 1000:g} ms allowed"
+    return f"the load generator of {load.run.id} was held up: loop lag p99 {seen}, {allowed}"
+
+
 def obstacles(a: Load, b: Load) -> list[str]:
     """Every reason why the numbers of the two cannot be set against each other."""
     return [*_untrusted(a.run), *_untrusted(b.run), *_differences(a, b)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from crmops.execute import executing
 from crmops.history import History
-from crmops.record import Kind, Run, Verdict
+from crmops.record import Kind, Run, Unit, Verdict
 from loadtests.buckets import Buckets
 from loadtests.compare.runs import Load, as_load
 from loadtests.recording import Key, Recording
@@ -84,10 +84,12 @@ def stored(
     verdict: Verdict = Verdict.PASS,
     reason: str = "all objectives met",
     subject: str = "steady",
+    lag: float = 0.003,
 ) -> Run:
     """The document as a run of the history."""
     with executing(history, Kind.LOAD, "crm", subject) as execution:
         execution.attach("result.json", json.dumps(made))
+        execution.measure("instrument.loop_lag.p99", lag, Unit.SECONDS, 800)
         execution.conclude(verdict, reason)
     return execution.run
 

@@ -133,6 +133,13 @@ def test_what_cannot_be_compared(
         3,
         f"load test {two.id} has lost or altered evidence",
     )
+    held_up = stored(history, document(2), lag=0.131)
+    assert refused(config, capsys, one.id, held_up.id) == (
+        3,
+        f"the load generator of {held_up.id} was held up: loop lag p99 131 ms, 20 ms allowed",
+    )
+    assert compare(config, one.id, held_up.id, "--max-lag", "0.2") == 0
+    capsys.readouterr()
     old = stored(history, {**document(3), "format": 99})
     assert refused(config, capsys, one.id, old.id) == (
         3,

@@ -7,8 +7,8 @@ share of what it names that was planted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -62,18 +62,22 @@ def calibrate(
     audit: Audit, suites: Sequence[Suite], worker: AuditWorker | None = None
 ) -> list[Run]:
     """Calibrate the rules of suites on a target with planted defects; a Run for each suite."""
-    every = replace(
-        audit,
-        settings=audit.settings.model_copy(
-            update={"worklist": "all", "worklist_rows": MOST_RECORDS, "groups": False}
-        ),
-    )
     ours = worker or AuditWorker()
     try:
-        return [_calibrate(every, suite, ours) for suite in suites]
+        return [_calibrate(audit, suite, ours) for suite in suites]
     finally:
         if worker is None:
             ours.stop()
+
+
+def measure(
+    audit: Audit, suite: Suite, worker: AuditWorker, seen: Callable[[str], None]
+) -> list[Calibrated]:
+    """What each rule of a suite named and should have named.  Raises CannotRun."""
+    every = {"worklist": "all", "worklist_rows": MOST_RECORDS, "groups": False}
+    job = job_of(suite, audit.settings.model_copy(update=every), audit.url)
+    found = worker.run(job, seen, audit.settings.statement_timeout + PATIENCE_SECONDS)
+    return _compare(audit, suite, found)
 
 
 def _calibrate(audit: Audit, suite: Suite, worker: AuditWorker) -> Run:
@@ -82,10 +86,7 @@ def _calibrate(audit: Audit, suite: Suite, worker: AuditWorker) -> Run:
         audit.history, Kind.DQ, audit.target, subject, config_digest=audit.config_digest
     ) as execution:
         try:
-            patience = audit.settings.statement_timeout + PATIENCE_SECONDS
-            job = job_of(suite, audit.settings, audit.url)
-            found = worker.run(job, seen_by(execution, suite, audit.told), patience)
-            results = _compare(audit, suite, found)
+            results = measure(audit, suite, worker, seen_by(execution, suite, audit.told))
         except CannotRun as error:
             execution.finding("the rules could not be calibrated", error.hint, "critical", subject)
             execution.conclude(Verdict.ERROR, str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -55,8 +55,10 @@ def both(views: Sequence[View], work: Callable[[View], Answer]) -> list[Answer]:
     with ThreadPoolExecutor(len(views), "side") as pool:
         futures = [pool.submit(work, each) for each in views]
         try:
+            wait(futures, return_when=FIRST_EXCEPTION)
             for each in futures:
-                each.result()
+                if each.done():
+                    each.result()
         except BaseException:
             for view, future in zip(views, futures, strict=True):
                 if not future.done():

@@ -159,10 +159,11 @@ class FileSide:
 
 
 def quicken(*sides: Side) -> None:
-    """Let sides that DuckDB reads all use its own hash: they are compared with one another only."""
-    if all(isinstance(each, FileSide) for each in sides):
-        for each in sides:
-            each.dialect = DuckDB(own_hash=True)
+    """Let sides of one engine use its own hash: they are compared with one another only."""
+    quick = [each.dialect.quick() for each in sides]
+    if len({type(each) for each in quick}) == 1:
+        for side, dialect in zip(sides, quick, strict=True):
+            side.dialect = dialect or side.dialect
 
 
 def csv_relation(

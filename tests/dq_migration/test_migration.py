@@ -119,6 +119,20 @@ def test_many_rows_differ_in_every_range(
     assert '"list_shortened": true' in migrator.text(run, "comparison.json")
 
 
+@pytest.mark.parametrize("kind", ["file", "table"])
+def test_values_that_changed_places_are_found(migrator: Migrator, database: str, kind: str) -> None:
+    rows = [(str(each), f"name {each}") for each in range(40)]
+    swapped = [*rows[:3], ("3", rows[4][1]), ("4", rows[3][1]), *rows[5:]]
+    if kind == "file":
+        run = migrator.files(rows, swapped)
+    else:
+        for name, content in (("placed", rows), ("swapped", swapped)):
+            write_table(database, name, {"id": "text", "name": "text"}, content)
+        sides = [{"database": database, "table": each} for each in ("placed", "swapped")]
+        run = migrator.run(source=sides[0], target=sides[1])
+    assert migrator.listed(run) == {("different", "3"), ("different", "4")}
+
+
 def test_orphans(migrator: Migrator) -> None:
     directory = migrator.directory
     rows = [("1", "A"), ("2", "B"), ("3", None), ("4", "C"), ("5", "C")]

@@ -14,7 +14,7 @@ from typing import Any
 WIDEST = 120
 """Records that may share a value of a key, at most."""
 
-_PER_ROW = 3
+_PER_ROW = 2
 _PER_ROW_SMALL = 40
 _SMALL = 300_000
 
@@ -33,7 +33,7 @@ class KeyCost:
 
 
 def budget(rows: int) -> int:
-    """Pairs that may be compared in all: 40 a row for small files, 3 a row for large ones."""
+    """Pairs that may be compared in all: 40 a row for small files, 2 a row for large ones."""
     return max(_PER_ROW * rows, min(_PER_ROW_SMALL * rows, _SMALL))
 
 

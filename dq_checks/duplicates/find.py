@@ -12,12 +12,12 @@ from typing import Any
 from crmops.tables import read_headings, rows_of
 from dq_checks.duplicates.blocking import KeyCost, make_pairs, plan_blocking
 from dq_checks.duplicates.clusters import cluster, components
-from dq_checks.duplicates.fields import Columns, map_columns
+from dq_checks.duplicates.fields import Columns, Entity, map_columns
 from dq_checks.duplicates.helpers import in_order
 from dq_checks.duplicates.model import FOLDER, Model, load_model
-from dq_checks.duplicates.prepare import COLUMNS, Script, blocks, prepare, script_of
+from dq_checks.duplicates.prepare import COLUMNS, Block, Script, blocks, prepare, script_of
 from dq_checks.duplicates.scoring import Scored, Scorer
-from dq_checks.duplicates.store import Records, scratch
+from dq_checks.duplicates.store import Records, pack, scratch
 
 Told = Callable[[str], None]
 """Is told what is being done."""
@@ -99,11 +99,15 @@ def _load(
     model = load_model(f"{columns.entity}-{script}", wanted.models)
     records = Records(connection, COLUMNS[columns.entity, script])
     if first is not None:
-        work = partial(prepare, entity=columns.entity, script=script)
-        for prepared in in_order(work, chain([first], read)):
-            records.add(prepared)
+        work = partial(_prepared, entity=columns.entity, script=script)
+        for packed in in_order(work, chain([first], read)):
+            records.add_packed(packed)
             told(f"read {records.rows:,} rows")
     return records, model
+
+
+def _prepared(block: Block, entity: Entity, script: Script) -> bytes:
+    return pack(prepare(block, entity, script), COLUMNS[entity, script])
 
 
 def _completed(

@@ -71,11 +71,25 @@ _ZH_NUMBER = re.compile(r"^.*?(\d+)(?:号|弄|栋|幢)?.*$|^.*$", re.M)
 
 def column(values: Iterable[str | None], of: Lines) -> list[str | None]:
     """Apply a function on lines to a column.  Missing and emptied values come back as None."""
-    text = "\n".join([value.replace("\n", " ") if value else "" for value in values])
+    return values_of(of(tidied(joined(values))))
+
+
+def joined(values: Iterable[str | None]) -> str:
+    """A column as one text."""
+    return "\n".join([value.replace("\n", " ") if value else "" for value in values])
+
+
+def tidied(text: str) -> str:
+    """Blanks of all kinds to one space, none at the ends of a line."""
     text = _CONTROL.sub(" ", text)
     if "  " in text or "\t" in text:
         text = _SEPARATORS.sub(" ", text)
-    return [line or None for line in of(_ENDS.sub("", text)).split("\n")]
+    return _ENDS.sub("", text)
+
+
+def values_of(text: str) -> list[str | None]:
+    """A text as a column."""
+    return [line or None for line in text.split("\n")]
 
 
 @cache

@@ -77,7 +77,9 @@ def run(
 
 @app.command("file")
 def file(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="CSV (UTF-8, GB18030) or XLSX.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV (UTF-8, GB18030), XLSX or Parquet.")
+    ],
     suite: Annotated[str, typer.Option("--suite", "-s", help="The suite that fits the records.")],
     pairs: Annotated[
         list[str] | None,

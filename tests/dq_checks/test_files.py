@@ -6,6 +6,7 @@ import os
 import random
 from pathlib import Path
 
+import duckdb
 import psycopg
 import pytest
 import xlsxwriter
@@ -166,3 +167,29 @@ def test_postgresql_and_sqlite_count_alike(
         n: (r["A"], r["B"]) for n, r in two.items()
     }
     assert auditor.listed(both[0]) == auditor.listed(both[1])
+
+
+def test_parquet_is_read_as_csv_would_be(auditor: Auditor, tmp_path: Path) -> None:
+    path = tmp_path / "people.parquet"
+    with duckdb.connect() as db:
+        db.execute(
+            "copy (select i as id, case when i > 1 then '李娜' end as name, i > 1 as active,"
+            " (i + 0.50)::decimal(9, 2) as amount, date '2026-01-31' as born,"
+            " timestamptz '2026-01-31 10:00:00+08' as seen from range(3) t(i))"
+            f" to '{path}' (format parquet)"
+        )
+    with reading(path) as records:
+        rows = list(records.rows)
+    assert records.columns == ("id", "name", "active", "amount", "born", "seen")
+    assert rows[0] == ("0", "", "false", "0.50", "2026-01-31", "2026-01-31 02:00:00+00")
+    assert rows[2][1:3] == ("李娜", "true")
+    people = suite(
+        rule("p.name", "filled", column="name", threshold=0.1),
+        rule("p.amount", "range", column="amount", minimum=1, threshold=0.1),
+        rule("p.seen", "compare", column="seen", op=">=", other="born", threshold=0.1),
+    )
+    with scratch(path, people, ()) as made:
+        run = auditor.run(made.url, made.suite, worklist="all")
+    counts = {name: (each["A"], each["B"]) for name, each in auditor.rules(run).items()}
+    assert counts == {"p.name": (1, 3), "p.amount": (2, 3), "p.seen": (3, 3)}
+    assert auditor.listed(run)["p.name"] == {"0", "1"}

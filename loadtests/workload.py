@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from crmops.journeys.base import Habits
+
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -33,9 +35,28 @@ class Role(_Part):
     ] = 0.5
     session: Annotated[float, Field(gt=0, description="median seconds until they log out")] = 2400.0
     abandon: Share = Field(default=0.3, description="share of sessions that end without a logout")
+    skew: Annotated[
+        float, Field(ge=0, le=3, description="exponent of Zipf's law over a list; 0 is even")
+    ] = 1.0
+    own: Share = Field(default=0.7, description="share of looks at one's own records")
+    team: Share = Field(default=0.25, description="share of looks at the team's records")
+    stray: Share = Field(
+        default=0.1, description="share of searches with one before that finds nothing or too much"
+    )
     journeys: Mapping[str, Positive] = Field(
         default_factory=dict, description="journey to weight; those that name the role if empty"
     )
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.own + self.team > 1:
+            raise ValueError(f"own and team add up to {self.own + self.team:g}, more than 1")
+        return self
+
+    @property
+    def habits(self) -> Habits:
+        """What such a person looks at, as journeys know it."""
+        return Habits(self.skew, self.own, self.team, self.stray)
 
 
 class Phase(_Part):

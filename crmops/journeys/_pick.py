@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from crmops.connectors.base import Connector, One, Record, Talk
+from crmops.connectors.base import Connector, One, Page, Record, Talk
 from crmops.journeys.base import Person
 from crmops.outcome import CallFailed, ExpectationMissed, Outcome
 
@@ -20,8 +20,37 @@ def pick(records: Iterable[Record], person: Person) -> Record | None:
     Records without a tag are preferred: what another run has made it may take away meanwhile.
     """
     known = list(records)
-    lasting = [record for record in known if not record.get("source_tag")]
-    return person.rng.choice(lasting or known) if known else None
+    lasting = [record for record in known if not record.get("source_tag")] or known
+    if not lasting:
+        return None
+    skew = person.habits.skew
+    if not skew:
+        return person.rng.choice(lasting)
+    weights = [rank**-skew for rank in range(1, len(lasting) + 1)]
+    return person.rng.choices(lasting, weights)[0]
+
+
+def look_over(crm: Connector, person: Person, entity: str) -> Talk[Page]:
+    """A page of what the person is used to looking at; of anybody's records if it is empty."""
+    habits = person.habits
+    if habits.own or habits.team:
+        drawn = person.rng.random()
+        whose = "me" if drawn < habits.own else "team" if drawn < habits.own + habits.team else ""
+        if whose:
+            page = yield from _owned(crm, entity, whose)
+            if page is not None and page.records:
+                return page
+    return (yield from crm.list(entity, limit=20))
+
+
+def _owned(crm: Connector, entity: str, whose: str) -> Talk[Page | None]:
+    """Somebody's records; None where the CRM cannot be asked for them."""
+    try:
+        return (yield from crm.list(entity, limit=20, where={"owner": whose}))
+    except CallFailed as problem:
+        if problem.outcome is not Outcome.INVALID:
+            raise
+        return None
 
 
 def unique(person: Person) -> str:

@@ -14,6 +14,22 @@ from typing import Any, TypeAlias
 from crmops.connectors.base import Connector, Talk
 
 
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What a person looks at; the default, for probes, is the newest records of all, evenly.
+
+    ``skew`` is the exponent of Zipf's law over a list (0: even, 1: the top record twice as often
+    as the second).  ``own`` and ``team`` are shares of the looks that ask for one's own records
+    and for the team's; the rest asks for anybody's.  ``stray`` is the share of searches before
+    which something was typed that finds nothing, or far too much.
+    """
+
+    skew: float = 0.0
+    own: float = 0.0
+    team: float = 0.0
+    stray: float = 0.0
+
+
 @dataclass(slots=True)
 class Person:
     """Who walks the journey.  ``tag`` marks what they create; ``rng`` is theirs alone.
@@ -28,6 +44,7 @@ class Person:
     rng: random.Random = field(default_factory=random.Random)
     logged_in: bool = False
     created: list[tuple[str, str]] = field(default_factory=list)
+    habits: Habits = Habits()
 
 
 Walk: TypeAlias = Callable[[Connector, Person], Talk[Any]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crmops.connectors.base import Connector, Talk
-from crmops.journeys._pick import expect, pick
+from crmops.journeys._pick import expect, look_over, pick
 from crmops.journeys.base import Journey, Person
 from crmops.model import PLURALS
 from crmops.wire import Step, Think
@@ -21,7 +21,7 @@ def walk(crm: Connector, person: Person) -> Talk[None]:
 
 def _look(crm: Connector, person: Person, entity: str) -> Talk[int]:
     yield Step(f"list_{PLURALS[entity]}")
-    page = yield from crm.list(entity, limit=20)
+    page = yield from look_over(crm, person, entity)
     chosen = pick(page.records, person)
     if chosen is None:
         return 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from crmops.connectors.base import Connector, Record, Talk
-from crmops.journeys._pick import expect, pick
+from crmops.journeys._pick import expect, look_over, pick, unique
 from crmops.journeys.base import Journey, Person
+from crmops.outcome import CallFailed, Outcome
 from crmops.wire import Step, Think
 
 _KEYS = ("email", "mobile", "name")
@@ -18,7 +19,7 @@ def walk(crm: Connector, person: Person) -> Talk[None]:
     entity, known = "contact", None
     for entity in ("contact", "account"):
         yield Step(f"list_{entity}s")
-        page = yield from crm.list(entity, limit=20)
+        page = yield from look_over(crm, person, entity)
         known = pick((record for record in page.records if _searchable(record)), person)
         if known is not None:
             break
@@ -29,6 +30,8 @@ def walk(crm: Connector, person: Person) -> Talk[None]:
     text = str(known[key])
     yield Think(4)
     yield Step("search")
+    if person.habits.stray and person.rng.random() < person.habits.stray:
+        yield from _stray(crm, person, entity, text)
     found = (yield from crm.search(entity, text)).records
     hits = [record for record in found if _carries(record, text)]
     expect(bool(hits), lambda: f"the {key} of {entity} {known['id']} is not found")
@@ -38,6 +41,17 @@ def walk(crm: Connector, person: Person) -> Talk[None]:
     one = yield from crm.get(entity, chosen["id"])
     expect(one.id == chosen["id"], lambda: f"asked for {entity} {chosen['id']}, got {one.id}")
     yield Think(15)
+
+
+def _stray(crm: Connector, person: Person, entity: str, text: str) -> Talk[None]:
+    """Half the time too little is typed, half the time what nobody is called; then a thought."""
+    typed = text[:2] if person.rng.random() < 0.5 else unique(person)
+    try:
+        yield from crm.search(entity, typed)
+    except CallFailed as problem:
+        if problem.outcome is not Outcome.INVALID:  # some CRMs want more letters
+            raise
+    yield Think(2)
 
 
 def _searchable(record: Record) -> list[str]:

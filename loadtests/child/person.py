@@ -77,8 +77,9 @@ class CrmPerson(User):
         self.role: Role = stage.workload.roles[self.plan.role]
         self.rng = random.Random(f"{stage.seed}/{self.plan.username}")
         self.person = Person(
-            self.plan.username, self.plan.password, self.plan.role, stage.run_id, self.rng
-        )
+            self.plan.username, self.plan.password, self.plan.role, stage.run_id, self.rng,
+            habits=self.role.habits,
+        )  # fmt: skip
         self.crm = stage.connector()
         self.client = Client(
             stage.site, self.crm.classify, self.rng, cookies=needs_cookies(self.crm)

@@ -204,6 +204,7 @@ class CrmUser(User):
         rng = random.Random(f"{house.tag}/{account.username}")
         secret = account.password.reveal()
         self.person = Person(account.username, secret, self.role_name, house.tag, rng)
+        self.person.habits = self.role.habits
         self.crm = connectors()[site.target.connector](site.target)
         self.known = journeys()
         self.client = Client(site, self.crm.classify, rng, cookies=needs_cookies(self.crm))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,22 +75,15 @@ def drill_run(
     as_json: JsonFlag = False,
 ) -> None:
     """Restore a backup into an isolated instance, compare it with its source and judge it."""
-    from playbooks.run import drill, drill_forward, drill_to
+    from playbooks.run import drill, drill_forward, drill_to, signed_by
 
-    room = _signed_by(_room(target), operator, approver)
+    room = signed_by(_room(target), operator, approver)
     if to == "newest":
         _show(drill_forward(room, backup), as_json)
     elif to:
         _show(drill_to(room, _moment(to), backup), as_json)
     else:
         _show(drill(room, backup), as_json)
-
-
-def _signed_by(room: Room, operator: str, approver: str) -> Room:
-    """The room with the names that were given for this one drill."""
-    named = {"operator": operator, "approver": approver}
-    changes = {name: each for name, each in named.items() if each}
-    return replace(room, settings=room.settings.model_copy(update=changes))
 
 
 def _moment(text: str) -> datetime:

@@ -6,7 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import gettempdir
@@ -65,6 +65,13 @@ class Room:
     def jobs(self) -> Path:
         """Folders of the jobs that go on, and of those that were killed."""
         return self.state / "jobs" / self.target.name
+
+
+def signed_by(room: Room, operator: str = "", approver: str = "") -> Room:
+    """The room with the names of those who ask for and approve this one drill, where given."""
+    named = {"operator": operator, "approver": approver}
+    changes = {name: each for name, each in named.items() if each}
+    return replace(room, settings=room.settings.model_copy(update=changes))
 
 
 def back_up(room: Room) -> Run:

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from crmops.record import Verdict
-from playbooks.run import drill
+from playbooks.run import drill, signed_by
 from tests.playbooks.conftest import PLANTED, Taken, nothing_left, with_settings, writing
 
 
@@ -52,6 +52,7 @@ def test_drill_restores_exactly_and_leaves_the_source_alone(
     serve = [sys.executable, "-m", "refcrm", "serve", "--database", "{database_url}"]
     serve += ["--port", "0", "--ready-file", "{ready_file}"]
     room = replace(with_settings(taken.room, smoke={"serve": serve}), say=lines.append)
+    room = signed_by(room, operator="Grace", approver="Ada")
     with writing(address):
         run = drill(room)
     assert (run.verdict, run.reason) == (Verdict.PASS, "all 6 objectives met")
@@ -65,6 +66,7 @@ def test_drill_restores_exactly_and_leaves_the_source_alone(
     evidence = _evidence(taken, run.id)
     checks = {c["name"]: c["passed"] for each in evidence["stages"] for c in each["checks"]}
     assert checks["the application answers"], "refcrm was to serve the restored copy"
+    assert (evidence["operator"], evidence["approver"]) == ("Grace", "Ada")
     assert evidence["backup"] == taken.run.id and evidence["verdict"] == "pass"
     assert [e["name"] for e in evidence["stages"]][-1] == "tear_down"
     nothing_left(room, taken.run.id, run.id)

@@ -163,17 +163,24 @@ class Judge:
 
     def _word(self, whole: Shift, apart: Shift | None, gap: float, before: float) -> Word:
         """A change must be large enough, and beyond chance as a whole or apart from the rest."""
+        shifts = [whole] if apart is None else [whole, apart]
+        # What is the operation's own must be large by itself, not only with what all share.
+        gaps = [gap, *((before + gap) * -math.expm1(-each.centre) for each in shifts[1:])]
+        for shift, size in zip(shifts, gaps, strict=True):
+            beyond = abs(shift.centre) > shift.half
+            if beyond and self._large(gap, whole) and self._large(size, shift):
+                return Word.WORSE if gap > 0 else Word.BETTER
         rules = self._rules
-        large = abs(gap) >= rules.seconds and abs(whole.centre) >= math.log1p(rules.ratio)
-        shifts = [each for each in (whole, apart) if each is not None]
-        if large and gap > 0 and any(each.centre > each.half for each in shifts):
-            return Word.WORSE
-        if large and gap < 0 and any(-each.centre > each.half for each in shifts):
-            return Word.BETTER
         half = min(each.half for each in shifts)
         unseen = before * math.expm1(half)
         blind = half > math.log(rules.blind_ratio) and unseen > rules.blind_seconds
         return Word.FEW if blind else Word.SAME
+
+    def _large(self, gap: float, shift: Shift) -> bool:
+        """Whether a change is large enough to matter, and its two measures point one way."""
+        least = math.log1p(self._rules.ratio)
+        same_way = (gap > 0) == (shift.centre > 0)
+        return same_way and abs(gap) >= self._rules.seconds and abs(shift.centre) >= least
 
     def _failures(self, name: str) -> Difference:
         """Calls that failed or were throttled, of all: quick failures must not pass for speed."""

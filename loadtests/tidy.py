@@ -109,10 +109,12 @@ class Crm:
         return True
 
     def spans(self, trace_id: str) -> tuple[Span, ...]:
-        """What the server did for a request; nothing where it cannot say."""
+        """What the server did for a request; nothing where it cannot say.  Asked once: it is no
+        loss worth waiting for.
+        """
         if not isinstance(self._connector, Spans):
             return ()
-        return self._say(partial(self._connector.spans, trace_id))
+        return converse(self._connector.spans(trace_id), self._http)
 
     def log_in(self) -> None:
         """Raises CallFailed."""

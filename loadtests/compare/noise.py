@@ -117,10 +117,13 @@ def _deviations(tables: Sequence[Table]) -> dict[Number, float]:
 
 
 def deviation(values: Sequence[Sample]) -> float:
-    """What is left of the spread between runs beyond the error within them."""
+    """What is left of the spread between runs beyond the error within them, half of it at least.
+
+    One run with a large error of its own must not make us believe that the others agree.
+    """
     between = statistics.variance(value for value, _ in values)
-    within = statistics.fmean(error**2 for _, error in values)
-    return math.sqrt(max(between - within, LEAST**2))
+    within = statistics.median(error**2 for _, error in values)
+    return math.sqrt(max(between - within, between / 2, LEAST**2))
 
 
 def student(normal: float, freedom: int) -> float:

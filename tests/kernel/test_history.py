@@ -157,7 +157,7 @@ def test_a_newer_schema_is_refused_and_an_older_one_migrated(
     history_url: str, tmp_path: Path
 ) -> None:
     open_history(history_url, tmp_path / "a").close()
-    ran = []
+    ran: list[object] = []
     more = (*MIGRATIONS, ran.append)
     open_history(history_url, tmp_path / "a", migrations=more).close()
     open_history(history_url, tmp_path / "a", migrations=more).close()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
+
+import psutil
 
 from crmops.errors import CannotRun
 from dq_checks.duplicates.model import Holding
@@ -19,6 +23,7 @@ MEMORY = "1800MB"
 _PLACES = frozenset({"city", "region", "postcode", "place", "branch", "grouped", "way", "house"})
 """Columns that alone make nobody comparable."""
 
+_PREFIX = "crmops-duplicates-"
 _EXTRA = "The libraries that find duplicates are an extra: pip install 'crmops[dq]'."
 
 
@@ -34,7 +39,8 @@ def scratch(folder: Path | None = None) -> Iterator[Any]:
         import splink  # noqa: F401
     except ImportError as error:
         raise CannotRun(f"duplicates need {error.name}", hint=_EXTRA) from error
-    with TemporaryDirectory(prefix="crmops-duplicates-", dir=folder) as place:
+    _sweep(Path(folder or gettempdir()))
+    with TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder) as place:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "threads": THREADS,
             "memory_limit": MEMORY,
@@ -66,6 +72,14 @@ def pack(block: Mapping[str, Texts], columns: Sequence[str]) -> bytes:
         stream.write_table(made)
     packed: bytes = sink.getvalue().to_pybytes()
     return packed
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs of ours left: it may hold rows of a file."""
+    for each in folder.glob(f"{_PREFIX}*"):
+        pid = each.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(each, ignore_errors=True)
 
 
 class Records:

@@ -81,9 +81,9 @@ FIRST_NAMES = (
 )  # fmt: skip
 LAST_STEMS = (
     "smith", "john", "will", "brown", "jon", "garc", "mill", "dav", "rodrig", "martin", "hern",
-    "lop", "gonz", "wils", "ander", "thom", "tayl", "moor", "jack", "lee", "per", "thomp", "whit",
+    "lop", "gonz", "wils", "ander", "thom", "tayl", "moor", "jack", "lee", "per", "thomp", "whitt",
     "harr", "sanch", "clark", "ram", "lewis", "robin", "walk", "young", "all", "king", "wright",
-    "scott", "torr", "nguy", "hill", "flor", "green", "adam", "nels", "bak", "hall", "riv", "camp",
+    "scott", "torr", "nguy", "hill", "flore", "green", "adam", "nels", "bak", "hall", "riv", "camp",
     "mitch", "cart", "rob", "gom", "phil", "evan", "turn", "diaz", "park", "cruz", "edw", "coll",
 )  # fmt: skip
 LAST_ENDINGS = ("", "s", "son", "ez", "ers", "er", "man", "ton", "ley", "ford", "field", "well")

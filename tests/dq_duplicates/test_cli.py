@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from crmops.cli import run as crmops
 from crmops.history import History, open_history
 from crmops.record import Kind, Verdict
+from dq_checks.duplicates.store import scratch
 from dq_checks.duplicates.truth import labelled
 
 BAD = Path(__file__).resolve().parents[1] / "data" / "bad" / "duplicates"
@@ -154,6 +156,9 @@ def test_a_killed_run_is_an_error(tmp_path: Path) -> None:
     history.close()
     assert (run.verdict, run.subject) == (Verdict.ERROR, "duplicates:many")
     assert not Path("c.csv").exists()
+    with scratch():
+        left = [each.name for each in Path(tempfile.gettempdir()).glob("crmops-duplicates-*")]
+    assert not [each for each in left if each.startswith(f"crmops-duplicates-{process.pid}-")]
 
 
 def _open_runs(place: Path) -> int:

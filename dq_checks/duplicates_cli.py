@@ -85,9 +85,10 @@ def duplicates(  # noqa: PLR0913, PLR0917 - the options of the command
 
 
 def _script(given: str | None) -> Script | None:
-    if given is None or given == "latin" or given == "chinese":
-        return given
-    raise UsageError(f"script {given!r} has no settings", hint="Use latin or chinese.")
+    scripts: dict[str | None, Script | None] = {None: None, "latin": "latin", "chinese": "chinese"}
+    if given not in scripts:
+        raise UsageError(f"script {given!r} has no settings", hint="Use latin or chinese.")
+    return scripts[given]
 
 
 def _without_file(ctx: Context) -> None:

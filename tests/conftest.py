@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,9 @@ settings.register_profile(
     "crmops", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("crmops")
+
+# A worker of a parallel run is told how wide the terminal is; what is tested writes to none.
+os.environ.pop("COLUMNS", None)
 
 # Started in the background by a shell, a suite is told to ignore Ctrl-C, and its children with it;
 # some tests press it.

@@ -101,7 +101,7 @@ def _start(
 
     def start_crm() -> str:
         facts = stack.start_crm(contacts=0 if own else CONTACTS)
-        write_config(place.config, facts, sys.executable, suites)
+        write_config(place.config, facts, sys.executable, suites, imported=own is not None)
         rows = "empty, for your file" if own else f"{CONTACTS} contacts and their neighbours"
         return f"{facts.url}, {rows}"
 

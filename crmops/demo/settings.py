@@ -16,6 +16,18 @@ PROBE_LIMIT = 1.0
 FAULT_LATENCY = 1.5
 
 
+EVERY_ROW = {
+    "name": "every row is accounted for",
+    "kind": "pull",
+    "subject": "import",
+    "measure": "rows.unaccounted",
+    "limit": 0,
+    "unit": "count",
+    "maximum_age": "30m",
+}
+"""Demanded where the data came from a person's own file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the reference CRM says of itself when it is ready."""
@@ -30,11 +42,19 @@ class Facts:
     password_file: str
 
 
-def write_config(path: Path, facts: Facts, python: str, suites: tuple[str, ...]) -> None:
-    """Write ``crmops.yaml`` for this rehearsal; no secret is in it, only where they are."""
+def write_config(
+    path: Path, facts: Facts, python: str, suites: tuple[str, ...], *, imported: bool = False
+) -> None:
+    """Write ``crmops.yaml`` for this rehearsal; no secret is in it, only where they are.
+
+    ``imported`` says that the data came from a person's own file, all of it to be accounted for.
+    """
     yaml = YAML()
     stream = io.StringIO()
-    yaml.dump(_config(facts, python, suites), stream)
+    config = _config(facts, python, suites)
+    if imported:
+        config["gates"][GATE]["requirements"].insert(0, EVERY_ROW)
+    yaml.dump(config, stream)
     path.write_text(
         "# Written by `crmops demo`. Use it with: crmops --config THIS_FILE runs list\n"
         + stream.getvalue(),

@@ -223,9 +223,11 @@ def test_postgresql_is_set_up_for_backups(refcrm_server: RefcrmServer) -> None:
         query = "select datcollate, datname from pg_database where datname = current_database()"
         assert connection.execute(query).fetchone() == ("C", "crm")
         before = {one.name for one in Path(refcrm_server.ready["archive_dir"]).iterdir()}
+        # without a record in it, a segment is not switched and never archived
+        connection.execute("select pg_create_restore_point('a segment with something in it')")
         row = connection.execute("select pg_walfile_name(pg_switch_wal())").fetchone()
         assert row is not None
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         segment = Path(refcrm_server.ready["archive_dir"]) / row[0]
         while not segment.exists() and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -1,8 +1,10 @@
 """Where the servers and the browser are that crmops starts but does not ship.
 
 Prometheus, Alertmanager and Chromium come from Debian's packages, installed or unpacked by the
-set-up into ``.tools`` of the project. The set-up itself uses this module before there is a virtual
-environment, so it needs nothing but the standard library.
+set-up into ``.tools`` of the project; so do the databases and backup programs that the tests of
+audits and drills run against, apart from them in ``.tools/servers``, which is in nobody's PATH. The
+set-up itself uses this module before there is a virtual environment, so it needs nothing but the
+standard library.
 
 An unpacked Alertmanager has one difficulty: Debian's build reads its template from a fixed path,
 ``/usr/share/prometheus/alertmanager/default.tmpl``, and dies without it. It is started in a private
@@ -22,6 +24,7 @@ from crmops.errors import CannotRun
 
 PROJECT = Path(__file__).resolve().parent.parent
 TOOLS = PROJECT / ".tools"
+SERVERS = TOOLS / "servers"
 TEMPLATE = Path("/usr/share/prometheus/alertmanager/default.tmpl")
 
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
@@ -30,6 +33,9 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "amtool": ("amtool",),
     "alertmanager": ("prometheus-alertmanager", "alertmanager"),
     "chromium": ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"),
+    "mariadb_install_db": ("mariadb-install-db", "mysql_install_db"),
+    "mariadb_backup": ("mariadb-backup", "mariabackup"),
+    "mariadb_binlog": ("mariadb-binlog", "mysqlbinlog"),
 }
 """What we call a program, and the names it goes by."""
 
@@ -37,6 +43,12 @@ PACKAGES: Mapping[str, str] = {
     "promtool": "prometheus",
     "amtool": "prometheus-alertmanager",
     "alertmanager": "prometheus-alertmanager",
+    "mariadbd": "mariadb-server-core",
+    "mariadb": "mariadb-client-core",
+    "mariadb_install_db": "mariadb-server-core",
+    "mariadb_backup": "mariadb-backup",
+    "mariadb_binlog": "mariadb-client",
+    "java": "default-jre-headless",
 }
 
 UserAndGroup = tuple[int, int]
@@ -80,7 +92,9 @@ def find_binary(name: str) -> Path | None:
                 hint=f"Correct {variable}, or unset it to have {name} looked for.",
             )
         return Path(found)
-    places = [str(TOOLS / "usr/bin"), os.environ.get("PATH", ""), "/usr/bin"]
+    own = [TOOLS / "usr/bin", SERVERS / "usr/bin", SERVERS / "usr/sbin"]
+    own += sorted((SERVERS / "usr/lib/jvm").glob("java-[0-9]*/bin"))
+    places = [*map(str, own), os.environ.get("PATH", ""), "/usr/bin", "/usr/sbin"]
     for known in PROGRAMS.get(name, (name,)):
         if found := shutil.which(known, path=os.pathsep.join(places)):
             return Path(found)
@@ -98,6 +112,31 @@ def need_binary(name: str) -> Path:
             f"or name the program in {environment_name(name)}.",
         )
     return found
+
+
+def system_postgres() -> Path | None:
+    """The directory of the programs (initdb, postgres, ...) of Debian's newest PostgreSQL.
+
+    That is one installed on the machine, else the one unpacked by the set-up; None without any.
+    """
+    for root in (Path("/usr"), SERVERS / "usr"):
+        found = [bins for bins in root.glob("lib/postgresql/*/bin") if (bins / "initdb").exists()]
+        if found:
+            return max(found, key=lambda bins: float(bins.parent.name))
+    return None
+
+
+def tool_environment() -> dict[str, str]:
+    """The variables that programs unpacked in ``.tools/servers`` need to find their libraries.
+
+    Empty where nothing is unpacked. Add it to the environment of each such program.
+    """
+    folders = sorted((SERVERS / "usr/lib").glob("*-linux-gnu"))
+    folders += sorted((SERVERS / "lib").glob("*-linux-gnu"))
+    if not folders:
+        return {}
+    given = os.environ.get("LD_LIBRARY_PATH", "")
+    return {"LD_LIBRARY_PATH": os.pathsep.join([*map(str, folders), *([given] if given else [])])}
 
 
 def install_command(*packages: str) -> str:

@@ -119,6 +119,7 @@ def set_up(purpose: str, wanted: str, *, strict: bool) -> int:
     ]
     if purpose == "all":
         stages.append(("Chromium, for tests only", setup_debian.install_browser))
+        stages.append(("Databases and backup programs, for tests", setup_debian.install_tested))
     found = [stage(n, len(stages), *titled) for n, titled in enumerate(stages, start=1)]
     return EXIT_CANNOT_RUN if strict and setup_debian.MISSING in found else 0
 

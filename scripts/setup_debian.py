@@ -27,6 +27,15 @@ from scripts.setup_ui import ROOT, TOOLS, ProgramFailed, SetupError, run, say, w
 APT = TOOLS / "apt"
 SERVERS = ("prometheus", "promtool", "alertmanager")
 BROWSER = ("chromium", "fonts-noto-cjk")
+TESTED = {
+    "PostgreSQL of this Debian": ("postgresql",),
+    "MariaDB": ("mariadb-server-core", "mariadb-client", "mariadb-backup"),
+    "pgBackRest": ("pgbackrest",),
+    "Barman": ("barman",),
+    "restic": ("restic",),
+    "Java": ("openjdk-17-jre-headless", "openjdk-21-jre-headless"),
+}
+"""What the tests of audits and drills run against; of Java the first that this Debian has."""
 POLICY = Path("/usr/sbin/policy-rc.d")
 MISSING = "missing"
 NEVER_UNPACKED = ("libc6_", "libc-bin_")
@@ -53,20 +62,24 @@ def apt_options() -> list[str]:
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
-def unpack(packages: Sequence[str], what: str) -> None:
-    """Download packages with those they need and the machine lacks, and unpack all into .tools.
+def unpack(packages: Sequence[str], what: str, into: Path = TOOLS) -> None:
+    """Download packages with those they need and the machine lacks, and unpack all below ``into``.
 
     Raises ProgramFailed when apt-get or dpkg fails.
     """
     shutil.rmtree(APT / "archives", ignore_errors=True)
+    run(["apt-get", *apt_options(), "update"], what="reading Debian's package lists")
+    _unpack(packages, what, into)
+    shutil.rmtree(APT, ignore_errors=True)
+
+
+def _unpack(packages: Sequence[str], what: str, into: Path) -> None:
     options = apt_options()
-    run(["apt-get", *options, "update"], what="reading Debian's package lists")
     download = ["install", "--download-only", "--reinstall", "--no-install-recommends", "-y"]
     run(["apt-get", *options, *download, *packages], what=f"downloading {what}")
     for package in sorted((APT / "archives").glob("*.deb")):
         if not package.name.startswith(NEVER_UNPACKED):
-            run(["dpkg", "-x", package, TOOLS], what=f"unpacking {package.name}")
-    shutil.rmtree(APT, ignore_errors=True)
+            run(["dpkg", "-x", package, into], what=f"unpacking {package.name}")
 
 
 def pip_wheel() -> Path | None:
@@ -151,6 +164,76 @@ def services_stay_down() -> Iterator[None]:
         yield
     finally:
         POLICY.unlink(missing_ok=True)
+
+
+def install_tested() -> str:
+    """Make the databases, backup programs and Java of the tests available; warn where that fails.
+
+    They are unpacked into a place of their own, which is in no PATH: Debian's ``psql`` would stand
+    in the way of ours. What the machine has installed is used as it is.
+    """
+    done = [what for what in TESTED if (binaries.SERVERS / _stamp(what)).exists()]
+    wanted = [what for what in TESTED if what not in done and not _installed(what)]
+    if not wanted:
+        return f"up to date: {binaries.SERVERS}"
+    try:
+        if not shutil.which("apt-get"):
+            raise ProgramFailed("this machine has no apt-get", "")
+        shutil.rmtree(APT, ignore_errors=True)
+        run(["apt-get", *apt_options(), "update"], what="reading Debian's package lists")
+        for what in wanted:
+            _unpack(_known(TESTED[what]), what, binaries.SERVERS)
+            _mend_links(binaries.SERVERS)
+            (binaries.SERVERS / _stamp(what)).touch()
+    except ProgramFailed as failed:
+        warn(
+            f"{', '.join(wanted)}: {failed}; the tests of audits and drills that need them fail",
+            failed.fix or f"install {', '.join(wanted)} with the machine's own means",
+        )
+        return MISSING
+    finally:
+        shutil.rmtree(APT, ignore_errors=True)
+    return f"{', '.join(wanted)} unpacked"
+
+
+def _stamp(what: str) -> str:
+    return f".unpacked-{what.split(maxsplit=1)[0].lower()}"
+
+
+def _installed(what: str) -> bool:
+    programs = {
+        "MariaDB": ("mariadbd", "mariadb_install_db", "mariadb_backup", "mariadb_binlog"),
+        "pgBackRest": ("pgbackrest",),
+        "Barman": ("barman",),
+        "restic": ("restic",),
+        "Java": ("java",),
+    }
+    if what in programs:
+        return all(find(program) for program in programs[what])
+    return binaries.system_postgres() is not None
+
+
+def _known(packages: Sequence[str]) -> Sequence[str]:
+    """Of alternatives that differ by version only, the first that apt can download."""
+    if not all(name.startswith("openjdk-") for name in packages):
+        return packages
+    for name in packages:
+        try:
+            run(["apt-cache", *apt_options(), "show", name], what=f"looking for {name}")
+        except ProgramFailed:
+            continue
+        return [name]
+    raise ProgramFailed(f"no {' or '.join(packages)} in Debian's lists", "")
+
+
+def _mend_links(root: Path) -> None:
+    """Point links that name a place of the machine (/etc/java-17...) to the same place in root."""
+    for link in root.rglob("*"):
+        if link.is_symlink() and (target := link.readlink()).is_absolute():
+            inside = root / target.relative_to("/")
+            if inside.exists():
+                link.unlink()
+                link.symlink_to(os.path.relpath(inside, link.parent))
 
 
 def install_browser() -> str:

@@ -33,10 +33,12 @@ settings.load_profile("crmops")
 # A worker of a parallel run is told how wide the terminal is; what is tested writes to none.
 os.environ.pop("COLUMNS", None)
 
-# Started in the background by a shell, a suite is told to ignore Ctrl-C, and its children with it;
-# some tests press it.
+# Started in the background by a shell, a suite is told to ignore Ctrl-C, by nohup to ignore a
+# hang-up, and its children with it; some tests send them both.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _START_SECONDS = 90
 _STOP_SECONDS = 60

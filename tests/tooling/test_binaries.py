@@ -146,3 +146,31 @@ def test_no_namespace_is_said_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> N
         "can only be started in a private mount namespace, and this machine allows none"
     )
     assert "apt-get install -y --no-install-recommends" in failed.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "question"),
+    [
+        ("mariadbd", "--version"),
+        ("mariadb_backup", "--version"),
+        ("mariadb_binlog", "--version"),
+        ("pgbackrest", "version"),
+        ("restic", "version"),
+        ("java", "-version"),
+    ],
+)
+def test_what_the_tests_run_against_starts(name: str, question: str) -> None:
+    done = subprocess.run(
+        [binaries.need_binary(name), question],
+        env={**os.environ, **binaries.tool_environment()},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr != b"") == (0, True)
+
+
+def test_debians_postgres_is_found_with_its_initdb() -> None:
+    found = binaries.system_postgres()
+    assert found is not None
+    assert {"initdb", "postgres", "pg_basebackup"} <= {path.name for path in found.iterdir()}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts import setup as project_setup
-from scripts import setup_python, setup_ui
+from scripts import setup_debian, setup_python, setup_ui
 from scripts.setup_ui import ProgramFailed, SetupError
 
 
@@ -229,3 +229,16 @@ def test_an_unknown_bench_is_named_with_those_there_are(copy: Path) -> None:
     assert first == "bench: there is no bench/unheard.py"
     assert second.startswith("  fix: one of: ")
     assert "known" in second
+
+
+def test_a_link_to_a_place_of_the_machine_is_turned_inside(tmp_path: Path) -> None:
+    settings = tmp_path / "etc/java-17/security"
+    settings.mkdir(parents=True)
+    link = tmp_path / "usr/lib/jvm/java-17/conf"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/etc/java-17/security")
+    outside = tmp_path / "usr/lib/null"
+    outside.symlink_to("/dev/null")
+    setup_debian._mend_links(tmp_path)
+    assert link.resolve() == settings.resolve()
+    assert outside.readlink() == Path("/dev/null")

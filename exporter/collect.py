@@ -14,7 +14,7 @@ from crmops.errors import HistoryError
 from crmops.history import History
 from crmops.record import Kind, Run, Verdict
 from exporter.families import Samples
-from exporter.readings import GOOD_ONLY, LIVE_LOAD, READERS
+from exporter.readings import GOOD_ONLY, READERS, read_live_load
 from exporter.settings import Expected
 
 log = logging.getLogger("crmops.exporter")
@@ -128,9 +128,8 @@ class Collector:
             run = live.run
             samples.add("crm_runs_open", (run.kind, run.target), 1)
             if run.kind is Kind.LOAD:
-                for measure in live.measures:
-                    if name := LIVE_LOAD.get(measure.name):
-                        samples.known(name, (run.target, run.subject), measure.value)
+                for name, labels, value in read_live_load(run, live.measures):
+                    samples.known(name, labels, value)
 
     def _newest(self, kind: Kind, target: str, subject: str) -> Run | None:
         """The newest ended run; of kinds where only a good one counts, the newest good one."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from crmops.record import Kind, Run, Verdict
+from crmops.record import Kind, Measure, Run, Verdict
 
 Reading = Iterator[tuple[str, tuple[str, ...], float | None]]
 
@@ -60,9 +60,33 @@ READERS: Mapping[Kind, Callable[[Run], Reading]] = {
 GOOD_ONLY = frozenset({Kind.BACKUP})
 """Kinds of which only a run that passed says anything."""
 
-LIVE_LOAD: Mapping[str, str] = {
-    "users": "crm_load_users",
-    "request.rate": "crm_load_request_rate",
-    "error.ratio": "crm_load_error_ratio",
+_LIVE_LOAD: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "users": ("crm_load_users", ()),
+    "request.rate": ("crm_load_request_rate", ()),
+    "error.ratio": ("crm_load_error_ratio", ()),
+    "scheduled": ("crm_load_scheduled", ()),
+    "on_time": ("crm_load_on_time", ()),
+    "dropped": ("crm_load_dropped", ()),
+    "instrument.loop_lag.p99": ("crm_load_loop_lag_seconds", ()),
+    "response_time.p95": ("crm_load_live_response_time_seconds", ("p95",)),
 }
-"""Measures of a load test that is going on, and their metrics."""
+"""Measures of a load test that is going on: their metrics, and labels besides what it is."""
+
+_LIVE_LOAD_EACH: Mapping[str, str] = {
+    "users": "crm_load_role_users",
+    "calls": "crm_load_calls",
+    "verdict": "crm_load_verdict",
+}
+"""Likewise those with a selector, ``calls{ok}``, which becomes a label."""
+
+
+def read_live_load(run: Run, measures: Sequence[Measure]) -> Reading:
+    """What a load test that is going on says."""
+    what = (run.target, run.subject)
+    for measure in measures:
+        stem, _, inside = measure.name.removesuffix("}").partition("{")
+        if inside and stem in _LIVE_LOAD_EACH:
+            yield _LIVE_LOAD_EACH[stem], (*what, inside), measure.value
+        elif not inside and stem in _LIVE_LOAD:
+            name, labels = _LIVE_LOAD[stem]
+            yield name, (*what, *labels), measure.value

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from crmops.record import Verdict
 from crmops.verdict import Objective, judge
-from loadtests.measures import RATIOS, TIMES, Measures, split
+from loadtests.measures import Measures, known_so_far
 from loadtests.result import Result
 from loadtests.settings import Abort
 from loadtests.workload import Workload
-
-_SO_FAR = frozenset((*RATIOS, "journey.failed.ratio"))
 
 
 class BreachWatch:
@@ -25,7 +23,7 @@ class BreachWatch:
         self, settings: Abort, workload: Workload, objectives: Sequence[Objective]
     ) -> None:
         self._settings, self._workload = settings, workload
-        self._objectives = [each for each in objectives if _known_so_far(each.measure)]
+        self._objectives = [each for each in objectives if known_so_far(each.measure)]
         self._judged = {phase.name for phase in workload.phases if phase.judged}
         self._since: dict[str, float] = {}
 
@@ -46,8 +44,3 @@ class BreachWatch:
             if result.elapsed - since >= self._settings.seconds:
                 return f"stopped after {result.elapsed:.0f} s: {found.reason}"
         return ""
-
-
-def _known_so_far(measure: str) -> bool:
-    stem, _ = split(measure)
-    return stem in _SO_FAR or stem.partition(".")[0] in TIMES

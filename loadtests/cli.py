@@ -148,6 +148,7 @@ def _say(live: Live) -> None:
     note(
         f"{live.at:5.0f}/{live.seconds:.0f} s  {live.phase:<12} {live.users:>6} people "
         f"{live.rate:8.1f}/s  p95 {p95:>9}  errors {errors:>8}  {live.requests:>8} requests"
+        f"  so far {live.judgement.verdict.value}"
     )
 
 

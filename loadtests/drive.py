@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from crmops.execute import Execution
-from crmops.record import Measure, Unit
+from crmops.record import Measure, Unit, Verdict
+from crmops.verdict import Judgement
 from loadtests.assignment import Assignment
 from loadtests.breach import BreachWatch
 from loadtests.buckets import merged
@@ -17,7 +18,7 @@ from loadtests.plan import Plan, person_plans, plain_target
 from loadtests.result import Result
 from loadtests.schedule import PhaseClock
 from loadtests.settings import KillSwitch
-from loadtests.workload import Workload
+from loadtests.standing import standing
 
 LIVE_SPAN = 5.0
 """Seconds that the live measures look back."""
@@ -41,6 +42,11 @@ class Live:
     lag: float | None
     dropped: int
     outcomes: Mapping[str, int]
+    roles: Mapping[str, int]
+    scheduled: int
+    on_time: int
+    judgement: Judgement
+    result: Result
 
 
 Watch = Callable[[Live], None]
@@ -63,6 +69,7 @@ def make_plans(assignment: Assignment, execution: Execution) -> list[Plan]:
             share=len(people) / len(assignment.people),
             worker=worker,
             redirects=assignment.settings.follow_redirects,
+            client=assignment.settings.client,
         )
         for worker, people in enumerate(shares)
     ]
@@ -102,7 +109,7 @@ def _listen(
                 result.take(generator.worker, message)
         if time.monotonic() - beat >= BEAT:
             beat = time.monotonic()
-            live = look(result, workload)
+            live = look(result, assignment)
             execution.beat(live_measures(live))
             watch(live)
             if _must_end(result, settings.kill_switch, breaches):
@@ -119,8 +126,9 @@ def _must_end(result: Result, switch: KillSwitch, breaches: BreachWatch) -> bool
     return bool(result.killed_by_switch or result.stopped_on_breach)
 
 
-def look(result: Result, workload: Workload) -> Live:
-    """How it has been going in the last seconds."""
+def look(result: Result, assignment: Assignment) -> Live:
+    """How it has been going in the last seconds, and how the run stands."""
+    workload, settings = assignment.workload, assignment.settings
     recent = result.recent(LIVE_SPAN)
     requests = sum(each.requests for each in recent)
     failed = sum(each.failed for each in recent)
@@ -138,12 +146,17 @@ def look(result: Result, workload: Workload) -> Live:
         lag=merged(each.lag for each in recent).percentile(0.99),
         dropped=result.counts["dropped"],
         outcomes=result.response.outcomes(),
+        roles=recent[-1].roles if recent else {},
+        scheduled=result.counts["scheduled"],
+        on_time=result.counts["on_time"],
+        judgement=standing(result, workload, assignment.objectives, settings),
+        result=result,
     )
 
 
 def live_measures(live: Live) -> list[Measure]:
     """The live numbers as the exporter reads them: those of the last seconds, and since the
-    beginning how many calls ended how.
+    beginning how many calls ended how; how many people of each role are there; how the run stands.
     """
     numbers = (
         ("users", float(live.users), Unit.COUNT),
@@ -152,14 +165,21 @@ def live_measures(live: Live) -> list[Measure]:
         ("error.ratio", live.error_ratio, Unit.RATIO),
         ("instrument.loop_lag.p99", live.lag, Unit.SECONDS),
         ("dropped", float(live.dropped), Unit.COUNT),
-        *(
-            (f"calls{{{outcome}}}", float(count), Unit.COUNT)
-            for outcome, count in sorted(live.outcomes.items())
-        ),
+        ("scheduled", float(live.scheduled), Unit.COUNT),
+        ("on_time", float(live.on_time), Unit.COUNT),
+        *_each("calls", live.outcomes),
+        *_each("users", live.roles),
+        *_each("verdict", {each.value: each is live.judgement.verdict for each in Verdict}),
     )
     return [
         Measure(name=name, value=value, unit=unit, observed=live.requests)
         for name, value, unit in numbers
+    ]
+
+
+def _each(name: str, counts: Mapping[str, int]) -> list[tuple[str, float, Unit]]:
+    return [
+        (f"{name}{{{label}}}", float(count), Unit.COUNT) for label, count in sorted(counts.items())
     ]
 
 

@@ -26,6 +26,15 @@ _SELECTOR = re.compile(r"(?P<stem>[a-z0-9_.]+)(?:\{(?P<inside>[^{}]*)\})?")
 _LABELS = ("operation", "role", "phase")
 
 
+def known_so_far(name: str) -> bool:
+    """Whether a measure says something while the run goes on.  ``users`` and ``request.rate`` are
+    short of what they will be, and what became of the data is only looked at afterwards.
+    """
+    stem, _ = split(name)
+    so_far = (*RATIOS, "journey.failed.ratio")
+    return stem in so_far or stem.partition(".")[0] in TIMES
+
+
 def stems() -> list[str]:
     """Every measure's name, without a selector."""
     stats = [*PERCENTILES, "max", "mean"]
@@ -95,7 +104,7 @@ class Measures:
         for name in (*RATIOS, "journey.failed.ratio"):
             yield self.one(name)
         yield from self._load()
-        yield from self._instrument()
+        yield from self.instrument()
         for operation in self._result.response.operations():
             for stem in ("response_time.p95", "error.ratio"):
                 yield self.one(f"{stem}{{{operation}}}")
@@ -118,7 +127,8 @@ class Measures:
             dropped = result.counts["dropped"] / arrivals
             yield Measure(name="dropped.ratio", value=dropped, unit=Unit.RATIO, observed=arrivals)
 
-    def _instrument(self) -> Iterator[Measure]:
+    def instrument(self) -> Iterator[Measure]:
+        """How the generators themselves were in the phases that are judged."""
         result = self._result
         phases = [health for name, health in result.health.items() if name in self._judged]
         lag = merged(each.lag for each in phases)

@@ -64,6 +64,15 @@ def instrument_doubts(
     result: Result, workload: Workload, measures: Sequence[Measure], settings: Settings
 ) -> list[str]:
     """Every reason not to believe the numbers."""
+    peak = result.peak()
+    whole = workload.model == "closed" and not result.stopped_on_breach
+    missed = whole and peak < workload.peak * (1 - USERS_MISSED)
+    doubts = [f"{peak} of {workload.peak} people were reached"] if missed else []
+    return [*doubts, *health_doubts(result, measures, settings)]
+
+
+def health_doubts(result: Result, measures: Sequence[Measure], settings: Settings) -> list[str]:
+    """The reasons that lie in the generator and in what befell it; true at any moment of a run."""
     found = measures_by_name(measures)
     limits = settings.instrument
     doubts: list[str] = []
@@ -71,10 +80,6 @@ def instrument_doubts(
     def value(name: str) -> float | None:
         return found[name].value if name in found else None
 
-    peak = result.peak()
-    whole = workload.model == "closed" and not result.stopped_on_breach
-    if whole and peak < workload.peak * (1 - USERS_MISSED):
-        doubts.append(f"{peak} of {workload.peak} people were reached")
     lag = value("instrument.loop_lag.p99")
     if lag is None:
         doubts.append("the generator's health was not measured")

@@ -73,6 +73,15 @@ def full(history: History) -> History:
             Measure(name="users", value=500, unit=Unit.COUNT, observed=1),
             Measure(name="request.rate", value=99.5, unit=Unit.COUNT, observed=1),
             Measure(name="error.ratio", value=0.01, unit=Unit.RATIO, observed=1),
+            Measure(name="users{sales_rep}", value=480, unit=Unit.COUNT, observed=1),
+            Measure(name="calls{ok}", value=990, unit=Unit.COUNT, observed=1),
+            Measure(name="scheduled", value=1000, unit=Unit.COUNT, observed=1),
+            Measure(name="on_time", value=999, unit=Unit.COUNT, observed=1),
+            Measure(name="dropped", value=3, unit=Unit.COUNT, observed=1),
+            Measure(name="response_time.p95", value=0.3, unit=Unit.SECONDS, observed=1),
+            Measure(name="instrument.loop_lag.p99", value=0.004, unit=Unit.SECONDS, observed=1),
+            Measure(name="verdict{pass}", value=1, unit=Unit.COUNT, observed=1),
+            Measure(name="verdict{fail}", value=0, unit=Unit.COUNT, observed=1),
         ],
     )
     return history

@@ -96,6 +96,12 @@ def test_numbers_are_those_of_the_runs(full: History, scrape: Scrape, parsed: Pa
     assert found[of("crm_drill_rto_seconds", **what)] == 40
     assert found[of("crm_load_users", workload="launch", **what)] == 500
     assert found[of("crm_load_request_rate", workload="launch", **what)] == 99.5
+    assert found[of("crm_load_role_users", workload="launch", role="sales_rep", **what)] == 480
+    assert found[of("crm_load_calls", workload="launch", outcome="ok", **what)] == 990
+    now = {"workload": "launch", "percentile": "p95", **what}
+    assert found[of("crm_load_live_response_time_seconds", **now)] == 0.3
+    assert found[of("crm_load_verdict", workload="launch", verdict="pass", **what)] == 1
+    assert found[of("crm_load_verdict", workload="launch", verdict="fail", **what)] == 0
     p95 = of("crm_load_response_time_seconds", workload="a-load", percentile="p95", **what)
     assert found[p95] == 0.2
     assert found[of("crm_runs_open", kind="load", **what)] == 1

@@ -83,9 +83,12 @@ def test_a_load_test_from_beginning_to_end(
     assert "locust" in run.tool_versions
     assert any(each.users == 20 for each in seen)
     names = {measure.name for each in live for measure in each.measures}
-    lasting = {"users", "request.rate", "response_time.p95", "error.ratio", "dropped"}
-    assert names >= lasting | {"instrument.loop_lag.p99", "calls{ok}"}
-    assert all(each in lasting or each.startswith(("calls{", "instrument.")) for each in names)
+    assert names >= {
+        "users", "request.rate", "response_time.p95", "error.ratio", "scheduled", "on_time",
+        "dropped", "instrument.loop_lag.p99", "calls{ok}", "users{rep}", "verdict{pass}",
+    }  # fmt: skip
+    assert seen[-1].judgement.verdict is Verdict.PASS, seen[-1].judgement.reason
+    assert [each.verdict for each in seen[-1].judgement.checks] == [Verdict.PASS] * 4
     _check_evidence(run, history, refcrm_server)
 
 

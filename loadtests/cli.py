@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,7 +23,7 @@ from loadtests.compare.cli import compare
 from loadtests.fit.cli import fit
 
 if TYPE_CHECKING:
-    from loadtests.drive import Live
+    from loadtests.live import Live
     from loadtests.settings import Settings
     from loadtests.workload import Workload
 
@@ -45,6 +45,10 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
     ] = None,
     target: TargetOption = "",
     workers: Annotated[int, typer.Option(min=0, max=64, help="Generator processes.")] = 0,
+    client: Annotated[
+        Literal["lean", "fasthttp"] | None,
+        typer.Option(help="What carries the calls: our own client, or FastHttpUser's."),
+    ] = None,
     confirm: Annotated[
         str, typer.Option(help="The target's name, typed: for production only.")
     ] = "",
@@ -57,7 +61,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
 
     ctx = context()
     which = ctx.target(target)
-    settings = _settings(workers, keep)
+    settings = _settings(workers=workers or None, cleanup=False if keep else None, client=client)
     chosen = _workload(workload, settings, users, duration, ramp)
     assignment = prepare(which, chosen, settings, confirm)
     note(f"{chosen.users} people on {which.name} for {chosen.seconds:g} s: {chosen.summary}")
@@ -71,7 +75,7 @@ def list_(as_json: JsonFlag = False) -> None:
     """The workloads there are."""
     from loadtests.catalogue import catalogue
 
-    known = sorted(catalogue(_settings(0, False)).values(), key=lambda each: each.name)
+    known = sorted(catalogue(_settings()).values(), key=lambda each: each.name)
     rows = [(w.name, w.users, f"{w.seconds:g} s", w.model, w.summary) for w in known]
     payload = {"workloads": [each.model_dump(mode="json") for each in known]}
     columns = ("workload", "people", "duration", "model", "what")
@@ -114,11 +118,12 @@ def cleanup(
     exit_with("fail" if cleaned.left else "pass")
 
 
-def _settings(workers: int, keep: bool) -> Settings:
+def _settings(**flags: Any) -> Settings:
+    """The section ``load``, with what flags say; those that are None say nothing."""
     from loadtests.settings import Settings
 
     found = context().config.parse("load", Settings)
-    changes = {**({"workers": workers} if workers else {}), **({"cleanup": False} if keep else {})}
+    changes = {name: value for name, value in flags.items() if value is not None}
     return found.model_copy(update=changes)
 
 

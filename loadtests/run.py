@@ -13,9 +13,10 @@ from crmops.history import History
 from crmops.record import Kind, Run, Verdict
 from crmops.verdict import Judgement
 from loadtests.assignment import Assignment, check_login
-from loadtests.drive import Watch, put_under_load
+from loadtests.drive import put_under_load
 from loadtests.evidence import attach_evidence
 from loadtests.findings import add_findings
+from loadtests.live import Watch
 from loadtests.measures import Measures
 from loadtests.result import Result
 from loadtests.serverside import look_up_spans, span_findings

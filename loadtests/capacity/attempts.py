@@ -12,7 +12,7 @@ from crmops.target import Target
 from crmops.verdict import Check, judge
 from loadtests.assignment import prepare
 from loadtests.capacity.steps import Outcome, Step
-from loadtests.drive import Live
+from loadtests.live import Live
 from loadtests.measures import split
 from loadtests.people import take_part
 from loadtests.run import run_load

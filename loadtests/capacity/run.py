@@ -14,7 +14,7 @@ from loadtests.capacity.estimate import Estimate, estimate
 from loadtests.capacity.report import document, render
 from loadtests.capacity.search import Ended, Rules, Search
 from loadtests.capacity.steps import Step
-from loadtests.drive import Live
+from loadtests.live import Live
 
 JSON, HTML = "capacity.json", "capacity.html"
 

@@ -7,7 +7,7 @@ import pytest
 from crmops.record import Verdict
 from crmops.verdict import Objective
 from loadtests.breach import BreachWatch
-from loadtests.drive import Live
+from loadtests.live import Live
 from loadtests.measures import Measures
 from loadtests.result import Result
 from loadtests.schedule import PhaseClock

@@ -20,7 +20,7 @@ from crmops.record import Kind, Run, Verdict
 from crmops.secret import Secret
 from crmops.target import Account, LoadPermission, Target
 from crmops.verdict import Objective
-from loadtests.drive import Live
+from loadtests.live import Live
 from loadtests.recording import Recording
 from loadtests.settings import KillSwitch
 from loadtests.tidy import clean_up_run

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -19,6 +16,7 @@ from crmops.execute import executing
 from crmops.history import History
 from crmops.model import FIELDS
 from crmops.record import Kind, Run, Unit, Verdict
+from crmops.tables import check_width, plain_heading, read_headings, rows_of
 from crmops.target import Target
 
 BATCH = 500
@@ -66,60 +64,12 @@ def read_own_data(path: Path, entity: str, maps: Sequence[str]) -> OwnData:
     """
     if entity not in ("account", "contact"):
         raise UsageError(f"entity {entity!r} cannot be imported", hint="Use account or contact.")
-    table = _read_xlsx(path) if path.suffix.lower() == ".xlsx" else _read_csv(path)
-    heads = [each.strip() for each in next(table, [])]
-    if not any(heads):
-        raise UsageError(f"{path} is empty", hint="The first row must hold the columns' names.")
-    twice = sorted({each for each in heads if each and heads.count(each) > 1})
-    if twice:
-        raise UsageError(f"{path} has two columns {twice[0]!r}", hint="Rename one of them.")
+    table = rows_of(path)
+    heads = read_headings(path, table)
     mapping = _mapping(heads, entity, maps, path)
     rows = [_row(cells, heads, mapping, path, number) for number, cells in enumerate(table, 1)]
     unmapped = tuple(each for each in heads if each and each not in mapping)
     return OwnData(path, entity, mapping, unmapped, rows)
-
-
-def _read_csv(path: Path) -> Iterator[list[str]]:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            text = raw.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        raise UsageError(f"{path} is neither UTF-8 nor GB18030", hint="Save it as UTF-8.")
-    if "\0" in text:
-        raise UsageError(f"{path} is no CSV file", hint="Give a .csv or .xlsx file.")
-    csv.field_size_limit(16 << 20)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise UsageError(
-            f"{path}: line {reader.line_num} cannot be read: {error}",
-            hint="A cell with quotes must double them and close at its end.",
-        ) from error
-
-
-def _read_xlsx(path: Path) -> Iterator[list[str]]:
-    from python_calamine import CalamineError, CalamineWorkbook
-
-    try:
-        sheet = CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0)
-    except (OSError, CalamineError, IndexError) as error:
-        raise UsageError(f"{path} cannot be read as a workbook: {error}") from error
-    for row in sheet.iter_rows():
-        yield [_cell(each) for each in row]
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "" if value is None else str(value)
 
 
 def _mapping(heads: list[str], entity: str, maps: Sequence[str], path: Path) -> dict[str, str]:
@@ -138,7 +88,7 @@ def _mapping(heads: list[str], entity: str, maps: Sequence[str], path: Path) -> 
             )
         found[column] = name
     for head in heads:
-        plain = re.sub(r"[\W_]+", " ", head).strip().lower()
+        plain = plain_heading(head)
         for name in FIELDS[entity]:
             free = head and head not in found and name not in found.values()
             if free and plain in SYNONYMS.get(name, (name.replace("_", " "),)):
@@ -154,11 +104,7 @@ def _mapping(heads: list[str], entity: str, maps: Sequence[str], path: Path) -> 
 def _row(
     cells: list[str], heads: list[str], mapping: Mapping[str, str], path: Path, number: int
 ) -> dict[str, str]:
-    if len(cells) > len(heads) and any(cells[len(heads) :]):
-        raise UsageError(
-            f"{path}: data row {number} has {len(cells)} cells, the heading has {len(heads)}",
-            hint="A cell with a comma or a line break must stand in quotes.",
-        )
+    check_width(path, number, cells, len(heads))
     pairs = zip(heads, cells, strict=False)
     return {mapping[head]: cell.strip() for head, cell in pairs if head in mapping}
 

@@ -42,6 +42,7 @@ class Plan:
     share: float = 1.0
     worker: int = 0
     redirects: int = 0
+    client: str = "lean"
 
     def dump(self) -> bytes:
         """One line of JSON.  Holds passwords: for a pipe only."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -109,6 +109,9 @@ class Settings(_Part):
         default=(), description="hosts other than this machine that may be put under load"
     )
     workers: Annotated[int, Field(ge=1, le=64, description="generator processes")] = 1
+    client: Literal["lean", "fasthttp"] = Field(
+        default="lean", description="what carries the calls: our own client, or FastHttpUser's"
+    )
     follow_redirects: Annotated[
         int, Field(ge=0, le=10, description="redirects followed for one call, on the same host")
     ] = 0

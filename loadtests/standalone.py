@@ -26,6 +26,8 @@ from loadtests.workload import Workload
 USERS_FILE, PASSWORD_FILE = "CRMOPS_LOAD_USERS_FILE", "CRMOPS_LOAD_PASSWORD_FILE"
 CONNECTOR, WORKLOAD = "CRMOPS_LOAD_CONNECTOR", "CRMOPS_LOAD_WORKLOAD"
 TARGET, CONFIRM = "CRMOPS_LOAD_TARGET", "CRMOPS_LOAD_CONFIRM"
+CLIENT = "CRMOPS_LOAD_CLIENT"
+CLIENTS = ("lean", "fasthttp")
 NO_HOST = "http://localhost"
 """Stands in for the CRM's address until locust's ``--host`` or its web page gives one."""
 
@@ -81,6 +83,7 @@ def read_terms(environ: Mapping[str, str]) -> Terms:
     else:
         config = load_config()
         settings, target = config.parse("load", Settings), config.target(environ.get(TARGET))
+    settings = with_client(settings, environ.get(CLIENT, ""))
     workload = find_workload(environ.get(WORKLOAD) or "workday", settings)
     journeys, _ = repertoire(workload, connect(target))
     if not target.accounts:
@@ -89,6 +92,13 @@ def read_terms(environ: Mapping[str, str]) -> Terms:
             hint=f"Add targets.{target.name}.accounts, or set {USERS_FILE} and {PASSWORD_FILE}.",
         )
     return Terms(target, workload, settings, journeys, typed, environ.get(CONFIRM, ""))
+
+
+def with_client(settings: Settings, name: str) -> Settings:
+    """The settings with another client, if one is named.  Raises UsageError for an unknown one."""
+    if name and name not in CLIENTS:
+        raise UsageError(f"there is no client {name!r}", hint=f"Known: {', '.join(CLIENTS)}.")
+    return settings.model_copy(update={"client": name}) if name else settings
 
 
 def _typed_target(environ: Mapping[str, str]) -> Target:

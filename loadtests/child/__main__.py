@@ -95,7 +95,7 @@ class Generator:
         self.journal = JournalWriter(plan.journal_path, plan.run_id)
         self.stage = Stage(
             site, self.workload, plan.journeys, self.journal, plan.run_id, plan.seed,
-            list(reversed(plan.people)), self.phase,
+            list(reversed(plan.people)), self.phase, plan.client,
         )  # fmt: skip
 
     def phase(self) -> str:

@@ -163,12 +163,16 @@ class Client:
         cookies = self._cookies
         if cookies is not None:
             extra += cookies.line()
-        head = self._heads.of(call.method, call.headers)
-        message = request_bytes(call.method, self._prefix + call.path, head, extra, call.body)
-        answer = self._connection.exchange(message, call.method, idempotent=call.idempotent)
+        answer = self._transfer(call, extra)
         if cookies is not None:
             cookies.keep(answer.headers)
         return answer
+
+    def _transfer(self, call: Call, extra: bytes) -> Answer:
+        """The transport itself, the only part that another one replaces."""
+        head = self._heads.of(call.method, call.headers)
+        message = request_bytes(call.method, self._prefix + call.path, head, extra, call.body)
+        return self._connection.exchange(message, call.method, idempotent=call.idempotent)
 
     def _follow(self, call: Call, extra: bytes, answer: Answer) -> Answer:
         """Go where the CRM sends us, as often as was asked for; all of it is one call's time."""

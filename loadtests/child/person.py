@@ -20,7 +20,8 @@ from crmops.journeys import journeys
 from crmops.journeys.base import Journey, Person
 from crmops.outcome import Outcome
 from crmops.target import Target
-from loadtests.child.client import Client, Site, needs_cookies
+from loadtests.child.client import Site, needs_cookies
+from loadtests.child.stock import client_of, user_bases
 from loadtests.child.walker import TimeIsUp, Walker
 from loadtests.child.written import journalled
 from loadtests.journal import JournalWriter
@@ -43,6 +44,7 @@ class Stage:
     seed: str
     waiting: list[PersonPlan]
     phase: Callable[[], str]
+    client: str = "lean"
     begins: float = 0.0
     ends: float = 0.0
     closing: float = float("inf")
@@ -81,8 +83,8 @@ class CrmPerson(User):
             habits=self.role.habits,
         )  # fmt: skip
         self.crm = stage.connector()
-        self.client = Client(
-            stage.site, self.crm.classify, self.rng, cookies=needs_cookies(self.crm)
+        self.client = client_of(
+            self, stage.site, self.crm.classify, self.rng, cookies=needs_cookies(self.crm)
         )
         pace = self.role.pace * stage.workload.pace
         self.walker = Walker(
@@ -175,7 +177,8 @@ class CrmPerson(User):
 
 def person_class(stage: Stage) -> type[CrmPerson]:
     """A locust user class whose people live on this stage."""
-    return type("Person", (CrmPerson,), {"stage": stage, "abstract": False})
+    bases, fields = user_bases(CrmPerson, stage.client, stage.site.target)
+    return type("Person", bases, {**fields, "stage": stage, "abstract": False})
 
 
 def _sleep_until(moment: float) -> None:

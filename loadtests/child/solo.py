@@ -29,11 +29,15 @@ from loadtests.child.books import Books
 from loadtests.child.client import Client, Site, needs_cookies, open_site
 from loadtests.child.connection import ConnectionLost
 from loadtests.child.person import REFUSED_LOGIN_PAUSE
+from loadtests.child.stock import client_of, user_bases
 from loadtests.child.walker import TimeIsUp, Walker
 from loadtests.standalone import Terms
 from loadtests.workload import Role
 
 log = logging.getLogger("crmops.load")
+
+PHASE = "test"
+"""Locust's tests have one phase, and all that is counted belongs to it."""
 
 
 class House:
@@ -43,6 +47,7 @@ class House:
         self.terms = terms
         self.tag = f"locust-{new_id()}"
         self.left = 0
+        self.books = Books()
         self._environment = environment
         self._sites: dict[str, Site] = {}
         self._said: set[str] = set()
@@ -65,7 +70,7 @@ class House:
             rate = target.load.max_rate / self._workers
             fire = self._environment.events.request.fire
             self._sites[host] = open_site(
-                target, Books(), rate, fire, self.terms.settings.follow_redirects
+                target, self.books, rate, fire, self.terms.settings.follow_redirects
             )
         return self._sites[host]
 
@@ -118,6 +123,15 @@ def house_of(environment: Environment, terms: Terms) -> House:
     if environment not in _houses:
         _houses[environment] = House(terms, environment)
     return _houses[environment]
+
+
+def present_house(environment: Environment) -> House | None:
+    """The house, if anybody has moved in yet."""
+    return _houses.get(environment)
+
+
+def _one_phase() -> str:
+    return PHASE
 
 
 def _place(environment: Environment) -> tuple[int, int]:
@@ -207,10 +221,11 @@ class CrmUser(User):
         self.person.habits = self.role.habits
         self.crm = connectors()[site.target.connector](site.target)
         self.known = journeys()
-        self.client = Client(site, self.crm.classify, rng, cookies=needs_cookies(self.crm))
+        cookies = needs_cookies(self.crm)
+        self.client = client_of(self, site, self.crm.classify, rng, cookies=cookies)
         pace = self.role.pace * self.terms.workload.pace * self.terms.settings.think_scale
         self.walker = SoloWalker(
-            self.client, site.books, self.role_name, str, rng, pace=pace, spread=self.role.spread
+            self.client, site.books, self.role_name, _one_phase, rng, pace=pace, spread=self.role.spread
         )
         self.walker.until = house.until
         self.session_ends = 0.0
@@ -246,6 +261,7 @@ def _converse(client: Client, talk: Talk[Any]) -> None:
 def user_classes(terms: Terms) -> dict[str, type[CrmUser]]:
     """A locust user class for each role of the workload, with a task for each journey."""
     found = {}
+    bases, settled = user_bases(CrmUser, terms.settings.client, terms.target)
     for role, weights in terms.journeys.items():
         total = sum(weights.values())
         tasks = {
@@ -254,6 +270,7 @@ def user_classes(terms: Terms) -> dict[str, type[CrmUser]]:
         }
         name = "".join(part.capitalize() for part in role.split("_"))
         fields = {
+            **settled,
             "__doc__": f"People of role {role}.",
             "abstract": False,
             "terms": terms,
@@ -263,7 +280,7 @@ def user_classes(terms: Terms) -> dict[str, type[CrmUser]]:
         }
         if not terms.typed:
             fields["host"] = terms.target.url
-        found[name] = type(name, (CrmUser,), fields)
+        found[name] = type(name, bases, fields)
     return found
 
 

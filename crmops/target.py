@@ -51,6 +51,21 @@ class DatabaseAccess(_Part):
     binaries: str = Field(default="", description="directory of pg_basebackup and its like")
 
 
+class BackupAccess(_Part):
+    """What takes the backups of the CRM's own database, and where it keeps them."""
+
+    provider: str = Field(
+        default="postgresql", description="postgresql, pgbackrest, barman or mariadb"
+    )
+    repository: str = Field(
+        default="",
+        description="where pgBackRest or Barman keeps backups; default: below drills.directory",
+    )
+    stanza: str = Field(
+        default="", description="its stanza (pgBackRest) or server (Barman); default: the target"
+    )
+
+
 class Target(_Part):
     """One CRM: who it is, how to speak to it and what is allowed.
 
@@ -67,5 +82,6 @@ class Target(_Part):
     accounts: tuple[Account, ...] = ()
     load: LoadPermission = LoadPermission()
     database: DatabaseAccess | None = None
+    backup: BackupAccess = BackupAccess()
     timeout: Annotated[float, Field(gt=0, description="seconds for one call")] = 30.0
     ca_file: str = ""

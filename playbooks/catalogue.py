@@ -62,6 +62,9 @@ class Manifest(BaseModel):
     files: dict[str, str]
     segments: dict[str, str]
     tools: dict[str, str]
+    provider: str = "postgresql"
+    label: str = Field(default="", description="the provider's own name of the backup")
+    parents: tuple[str, ...] = Field(default=(), description="labels that it cannot do without")
     seal: str = ""
 
     def sealed(self) -> Manifest:

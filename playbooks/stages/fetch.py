@@ -9,14 +9,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from crmops.errors import CannotRun
 from playbooks import osuser
 from playbooks.catalogue import Manifest, read_manifest
 from playbooks.errors import CheckFailed
 from playbooks.interlocks import check_scratch
 from playbooks.job import Job
+from playbooks.providers import provider_of
 from playbooks.report import Report
-from playbooks.tree import copy_tree, hash_file, need_space
+from playbooks.tree import hash_file, need_space
 from playbooks.wal import gaps, parse_lsn, segment_name, segments
 
 _SLACK = 256 << 20
@@ -27,19 +27,19 @@ def run(job: Job, report: Report) -> None:
     check_scratch(job)
     manifest = read_manifest(job.backup)
     names = wanted_segments(manifest)
-    later = later_segments(manifest, job.archive) if job.to is not None and job.archive else []
     need_space(
-        job.scratch,
-        manifest.bytes + (len(names) + len(later)) * manifest.segment_bytes + _SLACK,
-        "the drill",
+        job.scratch, manifest.bytes + len(names) * manifest.segment_bytes + _SLACK, "the drill"
     )
-    user = osuser.substitute()
-    copied = copy_tree(job.backup / "data", job.data)
-    osuser.give_tree(job.data, user)
-    staged = stage_segments(job, manifest, names, report)
-    _stage_later(job, later)
-    osuser.give_tree(job.wal, user)
-    report.fact(bytes=copied, segments=staged + len(later), backup=manifest.id)
+    provider = provider_of(job)
+    copied = provider.restore(job, manifest)
+    job.wal.mkdir(mode=0o700)
+    osuser.give(job.wal, osuser.substitute())
+    stage_segments(job, manifest, names, report)
+    later = stage_later(job, manifest) if job.to is not None else 0
+    osuser.give_tree(job.wal, osuser.substitute())
+    report.fact(
+        bytes=copied, segments=len(names) + later, backup=manifest.id, provider=provider.name
+    )
 
 
 def wanted_segments(manifest: Manifest) -> list[str]:
@@ -60,35 +60,43 @@ def later_segments(manifest: Manifest, archive: Path) -> list[str]:
         place += manifest.segment_bytes
 
 
-def stage_segments(job: Job, manifest: Manifest, names: list[str], report: Report) -> int:
-    """Copy segments from the archive and compare them with the manifest; how many."""
-    if job.archive is None:
-        raise CannotRun(
-            "it is not known where the write-ahead log is archived",
-            hint="Set database.archive_directory of the target.",
-        )
-    job.wal.mkdir(mode=0o700)
-    wrong = gaps(job.archive, names, manifest.segment_bytes)
-    for name in names if not wrong else []:
-        shutil.copyfile(job.archive / name, job.wal / name)
-        if hash_file(job.wal / name) != manifest.segments.get(name):
+def stage_segments(job: Job, manifest: Manifest, names: list[str], report: Report) -> None:
+    """Bring segments from the archive and compare them with the manifest."""
+    size, wrong = manifest.segment_bytes, []
+    for name in names:
+        if not _stage(job, name):
+            wrong.append(f"{name} is missing")
+        elif bad := gaps(job.wal, [name], size):
+            wrong += bad
+        elif hash_file(job.wal / name) != manifest.segments.get(name):
             wrong.append(f"{name} is not the one that was archived")
     if not report.check(
         "write-ahead log", not wrong, wanted=f"{len(names)} segments",
         found=f"{len(names) - len(wrong)} segments", detail="; ".join(wrong[:5]),
     ):  # fmt: skip
         raise CheckFailed(f"the write-ahead log is not whole: {'; '.join(wrong[:5])}")
-    _stage_histories(job.archive, job.wal)
-    return len(names)
+    if job.archive is not None:
+        for each in job.archive.glob("*.history"):
+            shutil.copyfile(each, job.wal / each.name)
 
 
-def _stage_later(job: Job, names: list[str]) -> None:
-    if job.archive is None:
-        return
-    for name in names:
-        shutil.copyfile(job.archive / name, job.wal / name)
+def stage_later(job: Job, manifest: Manifest) -> int:
+    """Bring the segments after the backup's named instant, as far as there are; how many."""
+    count, place = 0, parse_lsn(manifest.point_lsn)
+    while True:
+        place += manifest.segment_bytes
+        name = segment_name(manifest.timeline, place, manifest.segment_bytes)
+        need_space(job.wal, manifest.segment_bytes + _SLACK, "the drill")
+        if not _stage(job, name):
+            return count
+        if gaps(job.wal, [name], manifest.segment_bytes):
+            (job.wal / name).unlink()
+            return count
+        count += 1
 
 
-def _stage_histories(archive: Path, wal: Path) -> None:
-    for each in archive.glob("*.history"):
-        shutil.copyfile(each, wal / each.name)
+def _stage(job: Job, name: str) -> bool:
+    found = provider_of(job).segment(job, name, job.wal)
+    if found is not None and found.parent != job.wal:
+        shutil.copyfile(found, job.wal / name)
+    return found is not None

@@ -10,8 +10,8 @@ from crmops.record import utc_now
 from playbooks.catalogue import Manifest, write_manifest
 from playbooks.job import Job, parse_time
 from playbooks.osuser import take_tree
+from playbooks.providers import provider_of
 from playbooks.report import Report
-from playbooks.tree import move_tree
 
 
 def run(job: Job, report: Report) -> None:
@@ -22,7 +22,7 @@ def run(job: Job, report: Report) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     job.backup.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial.mkdir(mode=0o700)
-    move_tree(job.data, partial / "data")
+    provider_of(job).keep(job, partial)
     take_tree(partial)
     write_manifest(partial, _manifest(job))
     partial.rename(job.backup)
@@ -35,6 +35,9 @@ def _manifest(job: Job) -> Manifest:
     return Manifest(
         id=job.id,
         target=job.target,
+        provider=copy["provider"],
+        label=copy["label"],
+        parents=copy["parents"],
         begun=job.stages()[0].begun,
         ended=utc_now(),
         database=source["database"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from crmops.errors import CannotRun
 from playbooks.job import Job
 from playbooks.postgres import tool_version
+from playbooks.providers import provider_of
 from playbooks.report import Report
 from playbooks.source import one_row, source_connection
 from playbooks.tree import need_space
@@ -46,13 +47,12 @@ def run(job: Job, report: Report) -> None:
             f"the source has {row[9]} tablespaces",
             hint="Tablespaces are not supported: move their tables to the default one.",
         )
-    if row[1] == "off" or job.archive is None:
+    if row[1] == "off":
         raise CannotRun(
-            "the source's write-ahead log is not archived"
-            if row[1] == "off"
-            else "it is not known where the write-ahead log is archived",
+            "the source's write-ahead log is not archived",
             hint="Set archive_mode and archive_command, and database.archive_directory.",
         )
+    provider_of(job).check(job)
     need_space(job.scratch, int(row[8] * 1.1) + (64 << 20), "the backup")
     need_space(job.backup.parent, int(row[8] * 1.1) + (64 << 20), "the backup")
     report.fact(

@@ -1,0 +1,87 @@
+"""What a provider of backups must be able to do.
+
+A provider is one file in this folder with an object ``PROVIDER``: it knows one way to copy a
+running database, to keep the copy, to say whether it is whole and to bring it back.  What is done
+with the copy then (recover, compare, work on it) is the stages' business, the same for them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from crmops.errors import CannotRun
+from playbooks.catalogue import Manifest
+from playbooks.job import Job
+from playbooks.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A backup that a provider keeps.
+
+    ``label`` is the provider's own name of it, ``system`` the identifier of the server that it was
+    taken of, ``bytes`` its size where it lies; ``parents`` are the labels that it needs besides.
+    """
+
+    label: str
+    system: str
+    bytes: int
+    parents: tuple[str, ...] = ()
+
+
+class Provider(Protocol):
+    """One way to back a database up and to bring it back.
+
+    ``engine`` names the stages that understand its servers (``postgresql`` or ``mariadb``),
+    ``programs`` what must be installed.  A method that finds the backup to be bad raises
+    CheckFailed or writes a failed check; one that could not do its work raises CannotRun.
+    """
+
+    name: str
+    summary: str
+    engine: str
+    programs: tuple[str, ...]
+
+    def check(self, job: Job) -> None:
+        """Raise CannotRun, with a way out, unless the provider has what it needs."""
+
+    def backup(self, job: Job, report: Report) -> Stored:
+        """Copy the running source.  The copy need not be known to the catalogue yet."""
+
+    def inspect(self, job: Job, report: Report) -> None:
+        """Verify the copy that `backup` has made, and write down what it is as facts.
+
+        Facts: ``hashes`` (SHA-256 by path), ``system_identifier``, ``timeline``,
+        ``segment_bytes``, ``start_lsn`` and ``end_lsn``: where the log is needed from, and from
+        where on the copy is consistent.
+        """
+
+    def keep(self, job: Job, folder: Path) -> None:
+        """Put into a folder of the catalogue what the provider does not keep elsewhere."""
+
+    def list(self, job: Job) -> tuple[Stored, ...]:
+        """The backups that are kept, oldest first."""
+
+    def restore(self, job: Job, manifest: Manifest) -> int:
+        """Put the files of a backup into ``job.data``; bytes that lie there then."""
+
+    def verify(self, job: Job, manifest: Manifest, report: Report) -> None:
+        """Is the backup, byte for byte, what was backed up, and of the system that it says?"""
+
+    def segment(self, job: Job, name: str, folder: Path) -> Path | None:
+        """One file of the archived log, to be read only; None when the archive has none.
+
+        It lies in the archive itself, or in ``folder`` when it had to be brought from elsewhere.
+        """
+
+
+def need_archive(job: Job) -> Path:
+    """Where the source archives its log.  Raises CannotRun when that is not known."""
+    if job.archive is None:
+        raise CannotRun(
+            "it is not known where the write-ahead log is archived",
+            hint="Set archive_mode and archive_command, and database.archive_directory.",
+        )
+    return job.archive

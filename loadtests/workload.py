@@ -43,6 +43,9 @@ class Role(_Part):
     stray: Share = Field(
         default=0.1, description="share of searches with one before that finds nothing or too much"
     )
+    batch: Annotated[
+        int, Field(ge=1, le=2_000, description="median number of rows of a list that they import")
+    ] = 300
     journeys: Mapping[str, Positive] = Field(
         default_factory=dict, description="journey to weight; those that name the role if empty"
     )
@@ -56,7 +59,7 @@ class Role(_Part):
     @property
     def habits(self) -> Habits:
         """What such a person looks at, as journeys know it."""
-        return Habits(self.skew, self.own, self.team, self.stray)
+        return Habits(self.skew, self.own, self.team, self.stray, self.batch)
 
 
 class Phase(_Part):

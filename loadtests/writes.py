@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from loadtests.assignment import Assignment
 from loadtests.journal import read_journals
 from loadtests.tidy import Cleaned, Reconciled, clean_up, logged_in, reconcile
 
+NAME = "writes.json"
 NAMED = 20
 """How many records a finding names before it says how many more there are."""
 
@@ -57,8 +59,10 @@ def data_measures(writes: Writes) -> Iterator[Measure]:
 
 
 def data_findings(execution: Execution, writes: Writes) -> None:
-    """What a person must know about the data."""
+    """What a person must know about the data; every record that is named is in ``writes.json``."""
     found, cleaned = writes.reconciled, writes.cleaned
+    if found.lost or found.lost_updates or found.extra:
+        execution.attach(NAME, _as_json(writes))
     if found.lost:
         names = _named([f"{entity} {record_id}" for entity, record_id in found.lost])
         execution.finding(
@@ -78,6 +82,18 @@ def data_findings(execution: Execution, writes: Writes) -> None:
     if found.torn:
         execution.finding(f"{found.torn} lines of the journal are torn", "", "info", "data")
     _leak_findings(execution, writes, cleaned)
+
+
+def _as_json(writes: Writes) -> str:
+    """Ids and names of fields, never a value."""
+    found = writes.reconciled
+    lost = [{"entity": entity, "id": one} for entity, one in found.lost]
+    undone = [
+        {"entity": entity, "id": one, "field": name} for entity, one, name in found.lost_updates
+    ]
+    extra = [{"entity": entity, "id": one} for entity, one in found.extra]
+    parts = {"lost_creates": lost, "lost_updates": undone, "unacknowledged": extra}
+    return json.dumps({"acknowledged": found.acknowledged, **parts}, indent=1)
 
 
 def _leak_findings(execution: Execution, writes: Writes, cleaned: Cleaned | None) -> None:
@@ -108,5 +124,5 @@ def _leak_findings(execution: Execution, writes: Writes, cleaned: Cleaned | None
 
 
 def _named(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    more = f" and {len(names) - NAMED} more, all in {NAME}" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more

@@ -59,8 +59,9 @@ async def import_csv(call: Call) -> Answer:
         async with call.services.database.transaction() as connection:
             await connection.execute(f"set local application_name = '{feeds.IMPORTING}'")
             importer = await Importer.begin(
-                connection, entity, who, names, refuse_duplicates=refuse
-            )
+                connection, entity, who, names, refuse_duplicates=refuse,
+                loses_row=call.services.faults.loses_write,
+            )  # fmt: skip
             batch: list[Row] = []
             for row in data_rows(reader, len(names)):
                 batch.append(row)

@@ -7,7 +7,7 @@ gets its ids from the sequence, and goes in by COPY.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,7 @@ class Importer:
     defaults: frozenset[str]
     refuse_duplicates: bool
     outcome: Outcome
+    loses_row: Callable[[], bool]
 
     @classmethod
     async def begin(
@@ -71,15 +72,21 @@ class Importer:
         names: Iterable[str],
         *,
         refuse_duplicates: bool,
+        loses_row: Callable[[], bool],
     ) -> Importer:
-        """An importer that knows which columns the database fills by itself."""
+        """An importer that knows which columns the database fills by itself.
+
+        ``loses_row`` is asked for each row: a lost one gets an id and is not stored.
+        """
         rows = await connection.fetch(
             "select attname::text from pg_attribute where attrelid = $1::text::regclass "
             "and atthasdef and attnum > 0",
             f"public.{entity.name}",
         )
         defaults = frozenset(row[0] for row in rows)
-        return cls(connection, entity, who, tuple(names), defaults, refuse_duplicates, Outcome())
+        return cls(
+            connection, entity, who, tuple(names), defaults, refuse_duplicates, Outcome(), loses_row
+        )
 
     async def store(self, batch: list[Row]) -> None:
         """Store what fits of the batch and note the rest as rejected."""
@@ -205,6 +212,8 @@ class Importer:
         # An empty cell means the column's default, and COPY can only leave out whole columns.
         groups: dict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
         for number, values in zip(ids, kept.values(), strict=True):
+            if self.loses_row():
+                continue
             names = tuple(n for n, v in values.items() if v is not None or n not in self.defaults)
             groups[names].append((number, *(values[name] for name in names)))
         for names, records in groups.items():

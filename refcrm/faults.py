@@ -29,7 +29,8 @@ class Knobs:
     latency_seconds: wait before every answer whose path starts with one of latency_paths
     (empty: every path below /api/). error_ratio: share of API requests answered 500.
     stall_seconds, stall_every_seconds: everything stops for that long, that often.
-    lost_write_ratio: share of creates, changes and deletes answered as done but undone.
+    lost_write_ratio: share of creates (rows of an import too), changes and deletes answered as
+        done but undone.
     sync_lag_seconds: how much the modified and deleted feeds lag behind. locked_table: an
     entity whose table is held under an exclusive lock. leak_permission: reads ignore ownership.
     """

@@ -21,13 +21,15 @@ class Habits:
     ``skew`` is the exponent of Zipf's law over a list (0: even, 1: the top record twice as often
     as the second).  ``own`` and ``team`` are shares of the looks that ask for one's own records
     and for the team's; the rest asks for anybody's.  ``stray`` is the share of searches before
-    which something was typed that finds nothing, or far too much.
+    which something was typed that finds nothing, or far too much.  ``batch`` is the median number
+    of rows of a list that they import.
     """
 
     skew: float = 0.0
     own: float = 0.0
     team: float = 0.0
     stray: float = 0.0
+    batch: int = 10
 
 
 @dataclass(slots=True)

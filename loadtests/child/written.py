@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from crmops.connectors.base import Connector, Converts, One, Talk
+from crmops.connectors.base import Connector, Converts, ImportReport, Imports, One, Talk
 from crmops.outcome import CallFailed, Outcome
 from loadtests.journal import JournalWriter
 
@@ -49,6 +49,8 @@ def journalled(connector: Connector, journal: JournalWriter, tag: str) -> Connec
     replace(connector, create=create, update=update, delete=delete)
     if isinstance(connector, Converts):
         _converting(connector, journal)
+    if isinstance(connector, Imports):
+        _importing(connector, journal, tag)
     return connector
 
 
@@ -64,6 +66,24 @@ def _converting(connector: Converts, journal: JournalWriter) -> None:
         return ids
 
     replace(connector, convert_lead=convert_lead)
+
+
+def _importing(connector: Imports, journal: JournalWriter, tag: str) -> None:
+    inner = connector.bulk_import
+
+    def bulk_import(entity: str, rows: Iterable[Mapping[str, Any]]) -> Talk[ImportReport]:
+        journal.trying(entity, time.time())
+        marked = [{**row, "source_tag": tag} for row in rows]
+        try:
+            report = yield from inner(entity, marked)
+        except CallFailed as problem:
+            if isinstance(problem.details, ImportReport):
+                journal.made_many(entity, problem.details.ids)
+            raise
+        journal.made_many(entity, report.ids)
+        return report
+
+    replace(connector, bulk_import=bulk_import)
 
 
 def replace(connector: object, **methods: Any) -> None:

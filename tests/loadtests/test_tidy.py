@@ -64,3 +64,13 @@ def test_a_journal_reads_back_what_it_was_told(tmp_path: Path) -> None:
     assert found.updates[("lead", "7")][0].ended == 2.0
     assert found.torn == 1
     assert found.entities == ["deal", "lead"]
+
+
+def test_a_bulk_import_is_a_line_a_record(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path / "00-journal.jsonl", SALT)
+    writer.made_many("lead", [str(number) for number in range(3_000)])
+    writer.made_many("lead", [])
+    writer.close()
+    found = read_journals(tmp_path)
+    assert len(found.made) == 3_000
+    assert found.torn == 0

@@ -1,7 +1,7 @@
 """The few SQL constructs that engines spell differently, each with one meaning everywhere.
 
-Text is compared by code point on PostgreSQL and SQLite: letter case, accents and trailing spaces
-tell values apart.
+Text is compared by code point everywhere: letter case, accents and trailing spaces tell values
+apart.  Here are PostgreSQL's and SQLite's spellings; MariaDB's and Spark's have modules beside it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,28 @@ SHAPES = (
 SHAPE_LENGTH = 40
 
 
-class Trimmed(FunctionElement[str]):
-    """A text without white space at its ends."""
+class HasText(FunctionElement[bool]):
+    """Whether a text has anything but white space."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+    name = "has_text"
+
+
+class Folded(FunctionElement[str]):
+    """A text with a to z for A to Z, and nothing else changed."""
 
     type = sa.String()
     inherit_cache = True
-    name = "trimmed"
+    name = "folded"
+
+
+class Ranked(FunctionElement[str]):
+    """A text that ``<`` compares by code point, whatever the database's language."""
+
+    type = sa.String()
+    inherit_cache = True
+    name = "ranked"
 
 
 class FullMatch(FunctionElement[bool]):
@@ -83,9 +99,21 @@ class Position(FunctionElement[int]):
     name = "position_of"
 
 
-def trimmed(value: ColumnElement[Any]) -> ColumnElement[str]:
-    """The text without white space at its ends."""
-    return cast("ColumnElement[str]", Trimmed(value))
+def has_text(value: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether the text has anything but white space; null of null."""
+    return cast("ColumnElement[bool]", HasText(value))
+
+
+def folded(value: ColumnElement[Any]) -> ColumnElement[str]:
+    """The text with a to z for A to Z.
+
+    Other letters stay: engines and locales disagree about their lower case (İ, ẞ, Σ)."""
+    return cast("ColumnElement[str]", Folded(value))
+
+
+def ranked(value: ColumnElement[Any]) -> ColumnElement[str]:
+    """The text, to be compared by code point."""
+    return cast("ColumnElement[str]", Ranked(value))
 
 
 def full_match(value: ColumnElement[Any], pattern: str) -> ColumnElement[bool]:
@@ -119,87 +147,112 @@ def day(value: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast("ColumnElement[Any]", Day(value))
 
 
-def _arguments(element: Any, compiler: Any, **kw: Any) -> list[str]:
+def arguments(element: Any, compiler: Any, **kw: Any) -> list[str]:
+    """An element's arguments as SQL."""
     return [compiler.process(each, **kw) for each in element.clauses]
 
 
-def _bound(compiler: Any, value: str, **kw: Any) -> str:
+def bound(compiler: Any, value: str, **kw: Any) -> str:
+    """A value as a parameter of the statement."""
     return str(compiler.process(sa.literal(value), **kw))
 
 
-@compiles(Trimmed)
-def _trimmed(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"trim({_arguments(element, compiler, **kw)[0]}, {_bound(compiler, BLANKS, **kw)})"
+@compiles(HasText)
+def _has_text(element: Any, compiler: Any, **kw: Any) -> str:
+    text, blanks = arguments(element, compiler, **kw)[0], bound(compiler, BLANKS, **kw)
+    return f"(trim({text}, {blanks}) <> '')"
 
 
-@compiles(Trimmed, "postgresql")
-def _trimmed_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"btrim({_arguments(element, compiler, **kw)[0]}, {_bound(compiler, BLANKS, **kw)})"
+@compiles(HasText, "postgresql")
+def _has_text_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    text, blanks = arguments(element, compiler, **kw)[0], bound(compiler, BLANKS, **kw)
+    return f"(btrim({text}, {blanks}) <> '')"
+
+
+@compiles(Folded)
+def _folded(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"lower({arguments(element, compiler, **kw)[0]})"
+
+
+@compiles(Folded, "postgresql")
+def _folded_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f'lower(({arguments(element, compiler, **kw)[0]}) COLLATE "C")'
+
+
+@compiles(Ranked)
+def _ranked(element: Any, compiler: Any, **kw: Any) -> str:
+    return arguments(element, compiler, **kw)[0]
+
+
+@compiles(Ranked, "postgresql")
+def _ranked_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f'({arguments(element, compiler, **kw)[0]}) COLLATE "C"'
 
 
 @compiles(FullMatch)
 def _full_match(element: Any, compiler: Any, **kw: Any) -> str:
     text = compiler.process(next(iter(element.clauses)), **kw)
-    return f"({text} REGEXP {_bound(compiler, _pattern(element), **kw)})"
+    return f"({text} REGEXP {bound(compiler, pattern_of(element), **kw)})"
 
 
 @compiles(FullMatch, "postgresql")
 def _full_match_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     text = compiler.process(next(iter(element.clauses)), **kw)
-    return f"({text} ~ {_bound(compiler, f'^({_pattern(element)})$', **kw)})"
+    return f"({text} ~ {bound(compiler, f'^({pattern_of(element)})$', **kw)})"
 
 
-def _pattern(element: Any) -> str:
+def pattern_of(element: Any) -> str:
+    """The pattern of a :class:`FullMatch`, to be written as an engine wants it."""
     return str(list(element.clauses)[1].value)
 
 
 @compiles(Day)
 def _day(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"date({_arguments(element, compiler, **kw)[0]})"
+    return f"date({arguments(element, compiler, **kw)[0]})"
 
 
 @compiles(Day, "postgresql")
 def _day_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"CAST({_arguments(element, compiler, **kw)[0]} AS DATE)"
+    return f"CAST({arguments(element, compiler, **kw)[0]} AS DATE)"
 
 
 @compiles(Characters)
 def _characters(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"length({_arguments(element, compiler, **kw)[0]})"
+    return f"length({arguments(element, compiler, **kw)[0]})"
 
 
 @compiles(Position)
 def _position(element: Any, compiler: Any, **kw: Any) -> str:
-    haystack, needle = _arguments(element, compiler, **kw)
+    haystack, needle = arguments(element, compiler, **kw)
     return f"instr({haystack}, {needle})"
 
 
 @compiles(Position, "postgresql")
 def _position_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    haystack, needle = _arguments(element, compiler, **kw)
+    haystack, needle = arguments(element, compiler, **kw)
     return f"strpos({haystack}, {needle})"
 
 
 @compiles(Hashed)
 def _hashed(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"hashed({_arguments(element, compiler, **kw)[0]})"
+    return f"hashed({arguments(element, compiler, **kw)[0]})"
 
 
 @compiles(Hashed, "postgresql")
 def _hashed_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    text = _arguments(element, compiler, **kw)[0]
+    text = arguments(element, compiler, **kw)[0]
     return f"CAST(CAST('x' || substr(md5({text}), 1, 7) AS bit(28)) AS integer)"
 
 
 @compiles(Shape)
 def _shape(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"shape_of({_arguments(element, compiler, **kw)[0]})"
+    return f"shape_of({arguments(element, compiler, **kw)[0]})"
 
 
 @compiles(Shape, "postgresql")
 def _shape_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    text = f'({_arguments(element, compiler, **kw)[0]}) COLLATE "C"'
+    text = f'({arguments(element, compiler, **kw)[0]}) COLLATE "C"'
     for pattern, by in SHAPES:
-        found, put = (_bound(compiler, each, **kw) for each in (pattern, by))
+        found, put = (bound(compiler, each, **kw) for each in (pattern, by))
         text = f"regexp_replace({text}, {found}, {put}, 'g')"
     return f"left({text}, {SHAPE_LENGTH})"

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from dq_checks.conditions import Term
-from dq_checks.dialects import HASHES, characters, day, full_match, hashed, position, trimmed
+from dq_checks.dialects import (
+    HASHES,
+    characters,
+    day,
+    folded,
+    full_match,
+    has_text,
+    hashed,
+    position,
+    ranked,
+)
 from dq_checks.formats import CHECK_DIGITS, CHECK_SUMS
 
 Kind = Literal["text", "number", "date", "time", "boolean", "other"]
@@ -69,7 +79,7 @@ def key_part(name: str, kinds: Kinds, *, ignore_case: bool = False) -> ColumnEle
     if _kind(name, kinds) != "text":
         return sa.column(name)
     column = sa.column(name, sa.String())
-    return sa.func.lower(column) if ignore_case else column
+    return folded(column) if ignore_case else column
 
 
 def _kind(name: str, kinds: Kinds) -> Kind:
@@ -86,14 +96,14 @@ def _filled(term: Term, kinds: Kinds) -> ColumnElement[bool]:
     column: ColumnElement[Any] = sa.column(term[1])
     if _kind(term[1], kinds) != "text":
         return column.is_not(None)
-    return trimmed(column) != ""
+    return has_text(column)
 
 
 def _blank(term: Term, kinds: Kinds) -> ColumnElement[bool]:
     column: ColumnElement[Any] = sa.column(term[1])
     if _kind(term[1], kinds) != "text":
         return column.is_(None)
-    return sa.or_(column.is_(None), trimmed(column) == "")
+    return sa.or_(column.is_(None), sa.not_(has_text(column)))
 
 
 def _match(term: Term, kinds: Kinds) -> ColumnElement[bool]:
@@ -147,7 +157,7 @@ def _fit(name: str, value: Any, kinds: Kinds) -> Any:
     kind = _kind(name, kinds)
     if isinstance(value, str) and kind in ("date", "time"):
         try:
-            return date.fromisoformat(value) if kind == "date" else datetime.fromisoformat(value)
+            return date.fromisoformat(value) if kind == "date" else _in_utc(value)
         except ValueError:
             raise RuleProblem(f"column {name} holds a {kind}, {value!r} is none") from None
     if isinstance(value, bool) is not (kind == "boolean") or isinstance(value, str) is not (
@@ -157,9 +167,17 @@ def _fit(name: str, value: Any, kinds: Kinds) -> Any:
     return value
 
 
+def _in_utc(text: str) -> datetime:
+    """A moment; without a zone it is UTC, as in tables that keep none."""
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _range(term: Term, kinds: Kinds) -> ColumnElement[bool]:
     _, name, low, high = term
     column = _value(name, kinds)
+    if _kind(name, kinds) == "text":
+        column = ranked(column)
     bounds = [column >= _fit(name, low, kinds)] if low is not None else []
     bounds += [column <= _fit(name, high, kinds)] if high is not None else []
     return sa.and_(*bounds)
@@ -171,6 +189,8 @@ def _compare(term: Term, kinds: Kinds) -> ColumnElement[bool]:
     sides: list[ColumnElement[Any]] = [_value(left, kinds), _value(right, kinds)]
     if {one, two} == {"date", "time"}:
         sides = [day(each) for each in sides]
+    elif one == two == "text":
+        sides = [ranked(each) for each in sides]
     elif one != two:
         raise RuleProblem(f"column {left} holds a {one}, column {right} a {two}")
     return _OPERATORS[op](*sides)
@@ -181,7 +201,7 @@ def _since(term: Term, kinds: Kinds) -> ColumnElement[bool]:
     kind = _kind(name, kinds)
     if kind not in ("date", "time"):
         raise RuleProblem(f"column {name} holds a {kind}, not a date or time")
-    value = datetime.fromisoformat(moment)
+    value = _in_utc(moment)
     return _value(name, kinds) >= (value.date() if kind == "date" else value)
 
 

@@ -1,4 +1,4 @@
-"""What SQLite lacks beside PostgreSQL: regular expressions, lower case beyond ASCII, hashes."""
+"""What SQLite lacks beside PostgreSQL: regular expressions and hashes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,16 @@ _compiled = functools.lru_cache(maxsize=256)(re.compile)
 def prepare(connection: sqlite3.Connection, _record: Any) -> None:
     """Give a new connection our functions, and forbid it to write."""
     connection.create_function("regexp", 2, _matches, deterministic=True)
-    connection.create_function("lower", 1, _lower, deterministic=True)
     connection.create_function("hashed", 1, _hashed, deterministic=True)
     connection.create_function("shape_of", 1, _shape, deterministic=True)
     connection.execute("pragma query_only = on")
 
 
 def _matches(pattern: str, value: object) -> bool | None:
-    return None if value is None else _compiled(pattern).fullmatch(str(value)) is not None
-
-
-def _lower(value: str | None) -> str | None:
-    return None if value is None else str(value).lower()
+    # as in PostgreSQL, a dot is any character, line ends included
+    return (
+        None if value is None else _compiled(pattern, re.DOTALL).fullmatch(str(value)) is not None
+    )
 
 
 def _hashed(value: str | None) -> int | None:

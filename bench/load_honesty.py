@@ -171,6 +171,7 @@ def generate(model: str, url: str, seconds: float, arrivals: str) -> dict[str, A
 
     from loadtests.child.arrivals import schedule_arrivals
     from loadtests.child.person import person_class
+    from loadtests.plan import Part
 
     environment = Environment(host=url)
     stage = make_stage(model, url, seconds, arrivals, environment.events.request.fire)
@@ -184,7 +185,9 @@ def generate(model: str, url: str, seconds: float, arrivals: str) -> dict[str, A
     if model == "open":
         stage.arrivals = Queue()
         rng, queue = random.Random(7), stage.arrivals
-        gevent.spawn(schedule_arrivals, stage.workload, 1.0, rng, stage.begins, books, queue)
+        gevent.spawn(
+            schedule_arrivals, stage.workload, Part(1.0, 0, 1), rng, stage.begins, books, queue
+        )
     stage.begun.set()
     gevent.sleep(seconds + STALL + 1)
     handed: dict[str, Any] = books.hand_over()

@@ -34,6 +34,7 @@ def make_plans(assignment: Assignment, execution: Execution) -> list[Plan]:
             max_rate=assignment.target.load.max_rate / workers,
             share=len(people) / len(assignment.people),
             worker=worker,
+            workers=workers,
             redirects=assignment.settings.follow_redirects,
             client=assignment.settings.client,
         )
@@ -68,6 +69,12 @@ def _listen(
 ) -> None:
     settings, workload = assignment.settings, assignment.workload
     breaches = BreachWatch(settings.abort, workload, assignment.objectives)
+
+    def tell() -> None:
+        live = look(result, assignment, execution.id)
+        execution.beat(live_measures(live))
+        watch(live)
+
     beat = time.monotonic()
     while not generators.done:
         for generator, message in generators.messages(BEAT / 4):
@@ -75,11 +82,10 @@ def _listen(
                 result.take(generator.worker, message)
         if time.monotonic() - beat >= BEAT:
             beat = time.monotonic()
-            live = look(result, assignment)
-            execution.beat(live_measures(live))
-            watch(live)
+            tell()
             if _must_end(result, settings.kill_switch, breaches):
                 generators.stop()
+    tell()
 
 
 def _must_end(result: Result, switch: KillSwitch, breaches: BreachWatch) -> bool:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -27,6 +27,14 @@ class PersonPlan:
     stays: list[Stay]
 
 
+class Part(NamedTuple):
+    """A process's part of an open load: its share of the rate, and which of how many it is."""
+
+    share: float
+    turn: int
+    turns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that one generator process needs to know."""
@@ -41,6 +49,7 @@ class Plan:
     max_rate: float
     share: float = 1.0
     worker: int = 0
+    workers: int = 1
     redirects: int = 0
     client: str = "lean"
 
@@ -59,6 +68,11 @@ class Plan:
     def journal_path(self) -> Path:
         """The file of this process's journal."""
         return Path(self.journal)
+
+    @property
+    def part(self) -> Part:
+        """This process's part of an open load."""
+        return Part(self.share, self.worker, self.workers)
 
     def target_model(self) -> Target:
         """The target, without the accounts: each person brings their own."""

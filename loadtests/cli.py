@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -23,7 +25,7 @@ from loadtests.compare.cli import compare
 from loadtests.fit.cli import fit
 
 if TYPE_CHECKING:
-    from loadtests.live import Live
+    from loadtests.live import Live, Watch
     from loadtests.settings import Settings
     from loadtests.workload import Workload
 
@@ -53,6 +55,13 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
         str, typer.Option(help="The target's name, typed: for production only.")
     ] = "",
     keep: Annotated[bool, typer.Option("--keep", help="Leave what was created.")] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve the run's metrics here; 0: any free port."),
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(help="The address that they are served on.")
+    ] = "127.0.0.1",
     as_json: JsonFlag = False,
 ) -> None:
     """Put a target under load and judge what it does."""
@@ -65,7 +74,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
     chosen = _workload(workload, settings, users, duration, ramp)
     assignment = prepare(which, chosen, settings, confirm)
     note(f"{chosen.users} people on {which.name} for {chosen.seconds:g} s: {chosen.summary}")
-    ran = run_load(assignment, ctx.history, config_digest=ctx.config.digest, watch=_say)
+    with _watching(which.name, chosen.name, metrics_host, metrics_port) as watch:
+        ran = run_load(assignment, ctx.history, config_digest=ctx.config.digest, watch=watch)
     emit(ran.dump(), as_json=as_json, table=lambda: _table(ran))
     exit_with(ran.verdict)
 
@@ -145,6 +155,25 @@ def _workload(
             f"workload {found.name!r} cannot be changed so: {first}",
             hint="--ramp must fit into the first phase.",
         ) from None
+
+
+@contextmanager
+def _watching(target: str, workload: str, host: str, port: int | None) -> Iterator[Watch]:
+    """What watches the run: the terminal, and the metrics if there is a port for them."""
+    if port is None:
+        yield _say
+        return
+    from loadtests.live_metrics import Board, served
+
+    board = Board(target, workload)
+
+    def both(live: Live) -> None:
+        board.show(live)
+        _say(live)
+
+    with served(board, host, port) as url:
+        note(f"metrics on {url}")
+        yield both
 
 
 def _say(live: Live) -> None:

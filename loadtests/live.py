@@ -38,6 +38,7 @@ class Demands(Protocol):
 class Live:
     """How the run is going, for whoever watches."""
 
+    run: str
     at: float
     seconds: float
     phase: str
@@ -60,7 +61,7 @@ class Live:
 Watch = Callable[[Live], None]
 
 
-def look(result: Result, demands: Demands) -> Live:
+def look(result: Result, demands: Demands, run: str) -> Live:
     """How it has been going in the last seconds, and how the run stands."""
     workload, settings = demands.workload, demands.settings
     recent = result.recent(LIVE_SPAN)
@@ -68,6 +69,7 @@ def look(result: Result, demands: Demands) -> Live:
     failed = sum(each.failed for each in recent)
     everything = result.response.counted()
     return Live(
+        run=run,
         at=result.elapsed,
         seconds=workload.seconds,
         phase=result.clock.at(result.elapsed),

@@ -11,11 +11,13 @@ from typing import Any
 from locust import events
 
 from crmops.errors import CrmopsError
+from loadtests.child.locust_live import register
 from loadtests.child.solo import drop_untagged, user_classes
 from loadtests.standalone import read_terms
 
 try:
-    globals().update(user_classes(read_terms(os.environ)))
+    terms = read_terms(os.environ)
+    globals().update(user_classes(terms))
 except CrmopsError as error:
     sys.stderr.write(f"crmops: {error}\n")
     if error.hint:
@@ -28,3 +30,4 @@ def _keep_to_tags(environment: Any, **_ignored: Any) -> None:
 
 
 events.init.add_listener(_keep_to_tags)  # type: ignore[no-untyped-call]
+register(events, terms)

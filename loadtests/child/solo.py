@@ -225,8 +225,9 @@ class CrmUser(User):
         self.client = client_of(self, site, self.crm.classify, rng, cookies=cookies)
         pace = self.role.pace * self.terms.workload.pace * self.terms.settings.think_scale
         self.walker = SoloWalker(
-            self.client, site.books, self.role_name, _one_phase, rng, pace=pace, spread=self.role.spread
-        )
+            self.client, site.books, self.role_name, _one_phase, rng,
+            pace=pace, spread=self.role.spread,
+        )  # fmt: skip
         self.walker.until = house.until
         self.session_ends = 0.0
 

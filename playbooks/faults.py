@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crmops.record import Verdict
+from crmops.record import Kind, Verdict
 from playbooks.catalogue import MANIFEST, read_manifest, write_manifest
 from playbooks.instance import alive
 from playbooks.job import Job
+from playbooks.judge import DRILL_STAGES
+from playbooks.source import write_service
+from playbooks.stages.configure import write_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,10 @@ class Fault:
     """One fault.
 
     ``damage`` acts on the stored copy; ``tamper`` is SQL on the recovered instance; ``strike``
-    acts on the running job.  ``caught_by`` is the stage that must notice, or ``judge``.
+    acts on the running job, when the stage ``after`` has ended.  The stage ``killed`` is a process
+    of its own that gets SIGKILL when it has begun; the stage ``full`` is one that can write no
+    file beyond a MiB, as on a full disk.  ``kind`` tells whether a drill or a backup is tried.
+    ``caught_by`` is the stage that must notice, or ``judge``.
     """
 
     name: str
@@ -63,6 +69,10 @@ class Fault:
     damage: Callable[[Mutant], None] | None = None
     tamper: str = ""
     strike: Callable[[Job], None] | None = None
+    after: str = "recover"
+    killed: str = ""
+    full: str = ""
+    kind: Kind = Kind.DRILL
     settings: dict[str, Any] | None = None
 
 
@@ -92,6 +102,36 @@ def _kill_instance(job: Job) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def _forge_policy(mutant: Mutant) -> None:
+    """As if the source had had a policy that the copy lacks."""
+    contents = read_manifest(mutant.backup).contents
+    if contents is not None:
+        lost = ("public", "crmops", "own_rows_only", "PERMISSIVE", "{public}", "ALL", "true", "")
+        policies = (*contents.policies, lost)
+        mutant.forge(contents=contents.model_copy(update={"policies": policies}))
+
+
+def _lose_segment(job: Job) -> None:
+    """The last staged segment, with the named instant, and what the backup has of it."""
+    lost = max(each for each in job.wal.iterdir() if len(each.name) == 24)
+    lost.unlink()
+    (job.data / "pg_wal" / lost.name).unlink(missing_ok=True)
+
+
+def _lose_segment_and_target(job: Job) -> None:
+    _lose_segment(job)
+    untold = {"recovery_target_name": "", "recovery_target_action": "promote"}
+    write_settings(job, {**job.facts("configure")["settings"], **untold})
+
+
+def _close_source(job: Job) -> None:
+    write_service(job, {"host": str(job.scratch / "nowhere"), "user": "crmops", "dbname": "crm"})
+
+
+_SPARE_ROLE = """do $do$ declare spare text; begin
+select rolname into strict spare from pg_roles r where rolname !~ '^pg_' and not rolsuper
+and not exists (select from pg_class where relowner = r.oid) order by 1 limit 1;
+execute format('drop owned by %1$I; drop role %1$I', spare); end $do$"""
 _LARGEST = """(select format('%I.%I', n.nspname, c.relname) from pg_class c
 join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and c.reltuples > 0
 and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
@@ -142,6 +182,10 @@ CATALOGUE: tuple[Fault, ...] = (
           damage=lambda m: m.forge(system_identifier="1")),
     Fault("another version's backup", "verify_backup", "is needed to restore",
           damage=lambda m: m.forge(major=9)),
+    Fault("segment lost after fetching", "recover", "before configured recovery target was reached",
+          strike=_lose_segment, after="fetch"),
+    Fault("segment lost, and no target", "recover", "not at the backup's named instant",
+          strike=_lose_segment_and_target, after="configure"),
     Fault("target that never was", "recover", "before configured recovery target was reached",
           damage=lambda m: m.forge(point="a_point_that_never_was")),
     Fault("wrong database", "compare", "has no database",
@@ -156,6 +200,8 @@ CATALOGUE: tuple[Fault, ...] = (
           tamper=_on_largest("drop table %1$s cascade")),
     Fault("a policy added", "compare", "policies:",
           tamper=_on_largest("create policy crmops_intruder on %1$s using (true)")),
+    Fault("a policy dropped", "compare", "policies:", damage=_forge_policy),
+    Fault("a role dropped", "compare", "is lost or changed", tamper=_SPARE_ROLE),
     Fault("a role added", "compare", "crmops_intruder",
           tamper="create role crmops_intruder superuser login"),
     Fault("a grant changed", "compare", "grant",
@@ -165,5 +211,12 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault("too few rows", "judge", "rows.restored is", settings={"minimum_rows": 1 << 40}),
     Fault("instance killed", "compare", "the restored instance was killed", Verdict.ERROR,
           strike=_kill_instance),
+    Fault("disk full while fetching", "fetch", "File too large", Verdict.ERROR, full="fetch"),
+    Fault("disk full while recovering", "recover", "ran out of room", Verdict.ERROR,
+          full="recover"),
+    Fault("source unreachable (backup)", "source_check", "does not let us in", Verdict.ERROR,
+          strike=_close_source, after="", kind=Kind.BACKUP),
+    *(Fault(f"process killed: {each}", "judge", f"killed before stage {each} ended",
+            Verdict.ERROR, killed=each) for each in DRILL_STAGES),
 )  # fmt: skip
 """Every fault; the undamaged control is not one of them."""

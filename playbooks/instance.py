@@ -18,6 +18,9 @@ from playbooks.source import copy_connection, one_row
 
 PROMOTED = b"select not pg_is_in_recovery()"
 PAUSED = b"select pg_is_in_recovery() and pg_get_wal_replay_pause_state() = 'paused'"
+_NO_ROOM = ("No space left on device", "File too large", "Disk quota exceeded")
+"""That the disk is full says nothing about the backup."""
+
 _POLL = 0.05
 _STOP_SECONDS = 15.0
 _PID_SECONDS = 30.0
@@ -116,27 +119,40 @@ def log_of(job: Job) -> Path:
 
 def fatal_line(job: Job) -> str:
     """The last reason that the server gave for ending, or nothing."""
-    try:
-        lines = log_of(job).read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return ""
-    found = [each for each in lines if "FATAL:" in each or "PANIC:" in each]
+    found = [each for each in _lines(job) if "FATAL:" in each or "PANIC:" in each]
     found = [each for each in found if "the database system is" not in each]
     return found[-1].split(":  ", 1)[-1].strip() if found else ""
 
 
 def killed_child(job: Job) -> str:
     """What the server says of a process of its own that was killed, or nothing."""
-    try:
-        lines = log_of(job).read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return ""
-    found = [each for each in lines if "was terminated by signal" in each]
+    found = [each for each in _lines(job) if "was terminated by signal" in each]
     return found[-1].split(":  ", 1)[-1].strip() if found else ""
+
+
+def _full_disk(job: Job) -> str:
+    """The first line, also of restore_command, that says that there is no room; or nothing.
+
+    It may be long before the line that says why the server ended.
+    """
+    found = [line for line in _lines(job) if any(each in line for each in _NO_ROOM)]
+    return found[0].split(":  ", 1)[-1].strip()[:200] if found else ""
+
+
+def _lines(job: Job) -> list[str]:
+    try:
+        return log_of(job).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def _why_it_died(job: Job) -> CannotRun | CheckFailed:
     killed, fatal = killed_child(job), fatal_line(job)
+    if full := _full_disk(job):
+        return CannotRun(
+            f"the restored instance ran out of room: {full}",
+            hint="Make room at drills.scratch, or set it elsewhere.",
+        )
     if killed:
         return CannotRun(f"the restored instance was killed: {killed}")
     if fatal:

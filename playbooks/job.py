@@ -4,6 +4,7 @@ A job is a folder of mode 0700 below the state directory, named after its Run:
 
     job.json            what is asked; holds paths, never secrets
     stages/NN-name.json one record a stage, written when it ended
+    journal             a line when a stage begins, and one when it has ended
 
 The scratch directory lies elsewhere (PostgreSQL's user must reach it) and bears a marker file
 with the job's id.  Both are removed at the end; what a killed run left is found by its job
@@ -78,10 +79,11 @@ class Job(BaseModel):
     scratch: Path
     backup: Path = Field(description="where the backup is to lie, or the one to restore")
     archive: Path | None = None
-    source_data: str = Field(default="", description="the live data directory: never touched")
     provider: str = "postgresql"
     repository: Path | None = Field(default=None, description="where the provider keeps backups")
+    incremental: bool = Field(default=False, description="only what changed since the last backup")
     stanza: str = Field(default="", description="what the provider calls the source")
+    source_data: str = Field(default="", description="the live data directory: never touched")
     binaries: Path
     incident: AwareDatetime = Field(description="when the loss is supposed to have happened")
     to: AwareDatetime | None = Field(default=None, description="recover to this moment")
@@ -120,11 +122,36 @@ class Job(BaseModel):
         write_atomically(path, self.model_dump_json(indent=1))
         return path
 
+    @property
+    def journal(self) -> Path:
+        """Which stages began and ended, so that a killed run can tell where it was."""
+        return self.folder / "journal"
+
+    def begin(self, stage: str) -> None:
+        """Note that a stage begins, before it does anything."""
+        self._note("begin", stage)
+
     def add(self, stage: Stage) -> None:
         """Keep the record of a stage that ended."""
         number = len(list((self.folder / "stages").iterdir())) + 1
         path = self.folder / "stages" / f"{number:02d}-{stage.name}.json"
         write_atomically(path, stage.model_dump_json(indent=1))
+        self._note(stage.outcome.value, stage.name)
+
+    def underway(self) -> str:
+        """The stage that began and has not ended, or nothing."""
+        try:
+            lines = self.journal.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return ""
+        word, _, stage = lines[-1].partition(" ") if lines else ("", "", "")
+        return stage if word == "begin" else ""
+
+    def _note(self, word: str, stage: str) -> None:
+        with self.journal.open("a", encoding="utf-8") as stream:
+            stream.write(f"{word} {stage}\n")
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def stages(self) -> tuple[Stage, ...]:
         """The stages that ended, in order."""

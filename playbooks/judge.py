@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,16 @@ BACKUP_STAGES = ("source_check", "base_backup", "verify_files", "read_contents",
                  "seal", "tear_down")  # fmt: skip
 DRILL_STAGES = ("fetch", "verify_backup", "configure", "recover", "compare", "amcheck", "smoke",
                 "tear_down")  # fmt: skip
-POINT_IN_TIME_STAGES = (*DRILL_STAGES[:5], "advance", *DRILL_STAGES[5:])
+
+
+def stages_of(kind: Kind, settings: Settings, *, point_in_time: bool = False) -> tuple[str, ...]:
+    """The stages that a playbook goes through, in order."""
+    if kind is Kind.BACKUP:
+        return BACKUP_STAGES
+    *first, compare, amcheck, smoke, last = DRILL_STAGES
+    advance = ("advance",) if point_in_time else ()
+    audit = ("audit",) if settings.audits.suites else ()
+    return (*first, compare, *advance, amcheck, smoke, *audit, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,18 @@ def objectives_of(kind: Kind, settings: Settings) -> tuple[Objective, ...]:
         Objective(measure="rows.restored", op=">=", limit=rows, unit=Unit.COUNT),
         Objective(measure="rto", op="<=", limit=settings.rto_objective, unit=Unit.SECONDS),
         Objective(measure="rpo", op="<=", limit=settings.rpo_objective, unit=Unit.SECONDS),
+        *_demanded(settings),
     )
+
+
+def _demanded(settings: Settings) -> Iterator[Objective]:
+    """What is asked for must also have been done: without a number it is unknown."""
+    if journeys := len(settings.smoke.journeys):
+        yield Objective(measure="journeys.passed", op="==", limit=journeys, unit=Unit.COUNT)
+    if settings.audits.suites:
+        limit, suites = settings.audits.minimum_score, len(settings.audits.suites)
+        yield Objective(measure="audits.score", op=">=", limit=limit, unit=Unit.RATIO,
+                        minimum_samples=suites)  # fmt: skip
 
 
 def conclude(execution: Execution, settings: Settings, finished: Finished) -> Judgement:
@@ -118,8 +139,7 @@ def _hindrance(kind: Kind, settings: Settings, finished: Finished) -> tuple[str,
         return None
     if finished.ending.refusal and not finished.stages:
         return finished.ending.refusal, "Nothing was touched."
-    drill = DRILL_STAGES if finished.job.to is None else POINT_IN_TIME_STAGES
-    wanted = BACKUP_STAGES if kind is Kind.BACKUP else drill
+    wanted = stages_of(kind, settings, point_in_time=finished.job.to is not None)
     done = {each.name for each in finished.stages}
     missing = [each for each in wanted if each not in done]
     if missing:
@@ -169,7 +189,22 @@ def _drill_measures(finished: Finished) -> tuple[Measure, ...]:
         _number("tables.compared", compared.get("compared"), Unit.COUNT, tables),
         _number("tables.differing", compared.get("differing"), Unit.COUNT, tables),
         _number("rows.restored", compared.get("rows"), Unit.COUNT),
+        *_asked_for(finished),
     )
+
+
+def _asked_for(finished: Finished) -> Iterator[Measure]:
+    """Journeys and audits, where they are configured."""
+    settings = finished.job.settings
+    if settings.smoke.journeys:
+        smoke = finished.facts("smoke")
+        passed = smoke.get("journeys_passed")
+        yield _number("journeys.passed", passed, Unit.COUNT, smoke.get("journeys", 0))
+    if settings.audits.suites:
+        audits = finished.facts("audit").get("audits", ())
+        scores = [each["score"] for each in audits if each["score"] is not None]
+        worst = min(scores) if scores and len(scores) == len(audits) else None
+        yield _number("audits.score", worst, Unit.RATIO, len(scores))
 
 
 def _lost(incident: datetime, newest: str | None) -> float | None:

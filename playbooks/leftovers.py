@@ -28,11 +28,12 @@ _PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What was found of a job whose process is gone."""
+    """What was found of a job whose process is gone; ``stage`` is the one that was under way."""
 
     job_id: str
     processes: int
     scratch: Path
+    stage: str = ""
 
 
 def scratch_name(job_id: str) -> str:
@@ -76,7 +77,8 @@ def sweep(jobs: Path) -> list[Removed]:
             continue
         with contextlib.suppress(CannotRun):
             job = load_remains(folder / "job.json")
-            removed.append(Removed(job.id, tear_down(job), job.scratch))
+            stage = job.underway()
+            removed.append(Removed(job.id, tear_down(job), job.scratch, stage))
             shutil.rmtree(job.partial, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
     return removed

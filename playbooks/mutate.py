@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,10 +18,11 @@ from crmops.verdict import Objective, judge
 from playbooks.catalogue import read_manifest
 from playbooks.faults import CATALOGUE, Fault, Mutant
 from playbooks.job import Job, Outcome, Stage, canonical
-from playbooks.judge import DRILL_STAGES, Finished, judgement_of
+from playbooks.judge import Finished, judgement_of, stages_of
+from playbooks.leftovers import end_processes
 from playbooks.run import Room, alone, executing_in, make_job, prepared
-from playbooks.runner import Ending
-from playbooks.settings import Settings
+from playbooks.runner import Ending, play_apart
+from playbooks.settings import Audits, Settings
 from playbooks.source import copy_connection
 from playbooks.stages.fetch import wanted_segments
 from playbooks.step import run_stage
@@ -85,15 +87,27 @@ def _try(job: Job, fault: Fault, settings: Settings) -> Result:
     try:
         if fault.damage is not None:
             fault.damage(mutant)
-        own = settings.model_copy(update=fault.settings or {})
+        own = settings.model_copy(update={**_without_extras(settings), **(fault.settings or {})})
         tried = job.model_copy(
             update={"backup": mutant.backup, "archive": mutant.archive, "settings": own}
         )
         return _result(tried, fault, _walk(tried, fault))
     finally:
         shutil.rmtree(folder)
-        for each in (job.folder / "stages").iterdir():
-            each.unlink()
+        _forget(job)
+
+
+def _without_extras(settings: Settings) -> dict[str, Any]:
+    """No journeys and no audits: they notice nothing that the stages before them would miss."""
+    return {"audits": Audits(), "smoke": settings.smoke.model_copy(update={"journeys": ()})}
+
+
+def _forget(job: Job) -> None:
+    """Nothing of a fault is there for the next; a tear-down that was killed is made up for."""
+    run_stage(job, "tear_down")
+    job.journal.unlink(missing_ok=True)
+    for each in (job.folder / "stages").iterdir():
+        each.unlink()
 
 
 def _copy(job: Job, folder: Path) -> Mutant:
@@ -107,29 +121,41 @@ def _copy(job: Job, folder: Path) -> Mutant:
 
 
 def _walk(job: Job, fault: Fault) -> tuple[Stage, ...]:
-    """The stages of a drill until one does not end well, and the tear-down."""
-    for name in DRILL_STAGES[:-1]:
-        stage = run_stage(job, name)
-        job.add(stage)
-        if stage.outcome is not Outcome.OK:
+    """The stages of a drill, or a backup, until one does not end well, and the tear-down."""
+    *names, last = stages_of(fault.kind, job.settings)
+    _harm(job, fault, "")
+    for name in names:
+        stage = _play(job, fault, name)
+        if stage is None or stage.outcome is not Outcome.OK:
             break
-        if name == "recover":
-            _after_recovery(job, fault)
-    job.add(run_stage(job, DRILL_STAGES[-1]))
+        _harm(job, fault, name)
+    _play(job, fault, last)
     return job.stages()
 
 
-def _after_recovery(job: Job, fault: Fault) -> None:
-    if fault.tamper:
+def _play(job: Job, fault: Fault, name: str) -> Stage | None:
+    """One stage; nothing is known of it when its process was killed."""
+    if name in (fault.killed, fault.full):
+        play_apart(job, name, kill=name == fault.killed, full=name == fault.full)
+        end_processes(job)
+        return next((each for each in job.stages() if each.name == name), None)
+    stage = run_stage(job, name)
+    job.add(stage)
+    return stage
+
+
+def _harm(job: Job, fault: Fault, ended: str) -> None:
+    if fault.tamper and ended == "recover":
         manifest = read_manifest(job.backup)
         with copy_connection(job, manifest.database, manifest.superuser) as connection:
             connection.execute(fault.tamper.encode())
-    if fault.strike is not None:
+    if fault.strike is not None and ended == fault.after:
         fault.strike(job)
 
 
 def _result(job: Job, fault: Fault, stages: tuple[Stage, ...]) -> Result:
-    judged = judgement_of(Kind.DRILL, job.settings, Finished(job, Ending("successful"), stages))
+    ending = Ending("failed" if fault.killed else "successful")
+    judged = judgement_of(fault.kind, job.settings, Finished(job, ending, stages))
     noticed = next((each.name for each in stages if each.outcome is not Outcome.OK), "")
     if not noticed and judged.verdict is not Verdict.PASS:
         noticed = "judge"

@@ -8,7 +8,7 @@ from tempfile import gettempdir
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from crmops.record import Kind, utc_now
-from playbooks.judge import DRILL_STAGES, objectives_of
+from playbooks.judge import objectives_of, stages_of
 from playbooks.run import Room
 from playbooks.stages.fetch import wanted_segments
 from playbooks.tree import free_space
@@ -64,7 +64,7 @@ def plan_drill(room: Room, backup: str = "latest") -> Plan:
         bytes_free=free,
         segments=len(names),
         seconds_last_time=_last_time(room),
-        stages=DRILL_STAGES,
+        stages=stages_of(Kind.DRILL, room.settings),
         objectives=tuple(map(str, objectives_of(Kind.DRILL, room.settings))),
         obstacles=tuple(obstacles),
     )

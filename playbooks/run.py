@@ -24,9 +24,10 @@ from playbooks.job import Job
 from playbooks.judge import Finished, conclude, measures_of
 from playbooks.leftovers import make_scratch, own, scratch_name, sweep, tear_down
 from playbooks.newest import newest_moment
+from playbooks.people import choose_people, write_people
 from playbooks.postgres import copy_binaries, find_binaries
-from playbooks.retention import as_kept, to_remove
 from playbooks.providers import check_provider, taken_by
+from playbooks.retention import as_kept, to_remove
 from playbooks.runner import Event, run_playbook
 from playbooks.settings import Settings
 from playbooks.source import parse_address, server_major, source_address, write_service
@@ -103,9 +104,7 @@ def drill(room: Room, backup: str = "latest") -> Run:
     with alone(room), executing_in(room, Kind.DRILL, "restore") as execution:
         chosen = room.catalogue.choose(backup)
         job = make_job(room, execution, room.catalogue.place(chosen))
-        with prepared(job) as ready:
-            finished = _play(room, execution, ready, "restore_drill.yml", "pg_restore")
-            _judge(room, execution, finished)
+        _restore(room, execution, job, "restore_drill.yml")
     return execution.run
 
 
@@ -147,8 +146,14 @@ def _advance_to(
     job = make_job(room, execution, room.catalogue.place(chosen)).model_copy(
         update={"to": moment, "incident": incident}
     )
+    _restore(room, execution, job, "pitr_drill.yml")
+
+
+def _restore(room: Room, execution: Execution, job: Job, playbook: str) -> None:
+    choose_people(room.target, room.settings.smoke.journeys)  # before anything is touched
     with prepared(job) as ready:
-        finished = _play(room, execution, ready, "pitr_drill.yml", "pg_restore")
+        write_people(ready, room.target)
+        finished = _play(room, execution, ready, playbook, "pg_restore")
         _judge(room, execution, finished)
 
 
@@ -162,7 +167,8 @@ def executing_in(room: Room, kind: Kind, subject: str) -> Iterator[Execution]:
         for each in sweep(room.jobs):
             execution.finding(
                 "a killed run was cleaned up",
-                f"{each.job_id}: {each.processes} processes ended, {each.scratch} removed",
+                f"{each.job_id}: {each.processes} processes ended, {each.scratch} removed; "
+                f"stage under way: {each.stage or 'none'}",
                 severity="info",
             )
         yield execution
@@ -206,14 +212,14 @@ def make_job(room: Room, execution: Execution, backup: Path, major: int | None =
     """
     access = room.target.database
     archive = access.archive_directory if access else ""
+    provider, major = taken_by(backup, check_provider(room.target).name, major)
+    kept = room.target.backup.repository
     scratch = Path(room.settings.scratch or gettempdir()).resolve()
     return Job(
         id=execution.id,
         target=room.target.name,
         folder=room.jobs.absolute() / execution.id,
         scratch=scratch / scratch_name(execution.id),
-    provider, major = taken_by(backup, check_provider(room.target).name, major)
-    kept = room.target.backup.repository
         backup=backup.absolute(),
         archive=Path(archive).absolute() if archive else None,
         source_data=access.data_directory if access else "",
@@ -226,18 +232,18 @@ def make_job(room: Room, execution: Execution, backup: Path, major: int | None =
     )
 
 
-@contextmanager
-def prepared(job: Job) -> Iterator[Job]:
-    """The job's folder and scratch directory, removed afterwards with every process in them."""
-    check_place(job)
-    own(job)
-    job.save()  # first: a scratch directory whose path nobody knows would never be found
 def default_repository(room: Room, provider: str) -> Path:
     """Where a provider with a repository of its own keeps it, beside the target's backups."""
     folder = room.catalogue.folder.absolute()
     return folder.with_name(f"{folder.name}.{provider}")
 
 
+@contextmanager
+def prepared(job: Job) -> Iterator[Job]:
+    """The job's folder and scratch directory, removed afterwards with every process in them."""
+    check_place(job)
+    own(job)
+    job.save()  # first: a scratch directory whose path nobody knows would never be found
     try:
         make_scratch(job)
         ready = _give_binaries(job)

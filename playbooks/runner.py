@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ PROJECT = Path(__file__).resolve().parent
 INVENTORY = PROJECT / "inventories" / "local.yml"
 _PASSED_ON = (VARIABLE, "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
 _GRACE = 20.0
+_POLL = 0.005
+_LITTLE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def run_playbook(job: Job, playbook: str, role: str, progress: Progress) -> Endi
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "playbooks.child", str(job.folder / "spec.json")],
             cwd=private,
-            env=_environment(job, private),
+            env=child_environment(job, private),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -78,6 +81,37 @@ def run_playbook(job: Job, playbook: str, role: str, progress: Progress) -> Endi
     if ending.status == "killed":
         _explain(job)
     return ending
+
+
+def play_apart(job: Job, stage: str, *, kill: bool = False, full: bool = False) -> None:
+    """Play one stage in a process of its own, as a playbook does, and let it come to harm.
+
+    ``kill``: SIGKILL when it has begun.  ``full``: it can write no file beyond a MiB, as on a disk
+    that is full; so can none of its children.  Whatever happens, the process is gone afterwards.
+    """
+    path = job.save()
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", "playbooks.step", str(path), stage],
+        cwd=job.folder,
+        env=child_environment(job, job.folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        if full:
+            resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (_LITTLE, _LITTLE))
+        while kill and child.poll() is None and job.underway() != stage:
+            time.sleep(_POLL)
+        if kill:
+            child.kill()
+        child.wait(job.settings.timeout)
+    except subprocess.TimeoutExpired:
+        raise CannotRun(f"stage {stage} did not end") from None
+    finally:
+        child.kill()
+        child.wait()
 
 
 def _follow(child: subprocess.Popen[bytes], ending: Ending, progress: Progress) -> None:
@@ -121,6 +155,7 @@ def _spec(job: Job, playbook: str, role: str, private: Path) -> dict[str, object
         "variables": {
             f"{role}_job": str(job.folder / "job.json"),
             f"{role}_scratch": str(job.scratch),
+            f"{role}_audit": bool(job.settings.audits.suites),
         },
         "environment": {
             "ANSIBLE_HOME": str(private / "home"),
@@ -135,7 +170,7 @@ def _spec(job: Job, playbook: str, role: str, private: Path) -> dict[str, object
     }
 
 
-def _environment(job: Job, private: Path) -> dict[str, str]:
+def child_environment(job: Job, private: Path) -> dict[str, str]:
     """A child's whole environment: none of ours, which may hold secrets."""
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     here = Path(sys.executable).parent

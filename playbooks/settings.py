@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from crmops.config import LocalPath
+from crmops.config.frame import wrong
 from crmops.units import Seconds
 
 Patience = Annotated[Seconds, Field(gt=0)]
@@ -28,6 +30,35 @@ class Smoke(_Part):
     serve: tuple[str, ...] = Field(default=(), description="command of the application")
     health: str = Field(default="/healthz", description="path that answers 200 when it works")
     timeout: Patience = Field(default=60.0, description="until it answers")
+    journeys: tuple[str, ...] = Field(
+        default=(),
+        description="journeys that somebody walks in that application; all must end well",
+    )
+
+    @model_validator(mode="after")
+    def _somewhere_to_walk(self) -> Self:
+        if self.journeys and not self.serve:
+            raise wrong(
+                "journeys need an application on the copy, and serve is empty",
+                "Give the application's command in serve, or take journeys away.",
+            )
+        return self
+
+
+class Audits(_Part):
+    """Data-quality suites that are audited on the restored copy.
+
+    A copy of bad data is as bad as its source: by default it only counts that a score can be had.
+    """
+
+    suites: tuple[str, ...] = Field(default=(), description="names of suites; none: no audit")
+    suite_directories: tuple[LocalPath, ...] = Field(
+        default=(), description="directories with suites of your own, as in dq.suite_directories"
+    )
+    minimum_score: Annotated[
+        float, Field(ge=0, le=1, description="each suite must reach this score on the copy")
+    ] = 0.0
+    timeout: Patience = Field(default=900.0, description="seconds for all of them")
 
 
 class Agreed(_Part):
@@ -74,4 +105,5 @@ class Settings(_Part):
     )
     amcheck: bool = Field(default=True, description="check the indexes of the copy with amcheck")
     smoke: Smoke = Smoke()
+    audits: Audits = Audits()
     calendar: Agreed = Agreed()

@@ -33,11 +33,15 @@ def main(arguments: list[str]) -> int:
         return ExitCode.USAGE
     try:
         job = load_job(Path(arguments[0]))
+        job.begin(arguments[1])
         stage = run_stage(job, arguments[1])
         job.add(stage)
     except CrmopsError as error:
         sys.stderr.write(f"{error.message}\n")
         return error.exit_code
+    except OSError as error:  # the state directory is full, or gone
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        return ExitCode.ERROR
     sys.stdout.write(f"{stage.name}: {stage.outcome} {stage.reason}\n")
     return _EXITS[stage.outcome]
 

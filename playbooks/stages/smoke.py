@@ -14,6 +14,7 @@ from crmops.errors import CannotRun
 from playbooks.catalogue import Manifest, read_manifest
 from playbooks.instance import require_alive
 from playbooks.job import JOB_VARIABLE, Job
+from playbooks.journeys import walk_journeys
 from playbooks.report import Report
 from playbooks.source import Connection, copy_address, copy_connection, first_line
 
@@ -92,6 +93,9 @@ def _serve(job: Job, manifest: Manifest, report: Report) -> None:
             ) from error
         try:
             problem = _wait_healthy(process, ready, smoke.health, smoke.timeout)
+            _answers(smoke.health, problem, report)
+            if smoke.journeys and not problem:
+                walk_journeys(job, _url(ready), report)
         finally:
             process.terminate()
             try:
@@ -99,7 +103,10 @@ def _serve(job: Job, manifest: Manifest, report: Report) -> None:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-    wanted = f"{smoke.health}: 200"
+
+
+def _answers(health: str, problem: str, report: Report) -> None:
+    wanted = f"{health}: 200"
     found = "no answer" if problem else wanted
     report.check("the application answers", not problem, wanted=wanted, found=found, detail=problem)
 
@@ -125,13 +132,17 @@ def _ask(ready: Path, health: str) -> str:
     import httpx
 
     try:
-        url = str(json.loads(ready.read_bytes())["url"]).rstrip("/") + health
+        url = _url(ready) + health
         if not url.startswith(("http://127.0.0.1:", "http://localhost:", "http://[::1]:")):
             return "the ready file names an address that is not of this machine"
         code = httpx.get(url, timeout=5, trust_env=False).status_code
         return "" if code == 200 else f"{health} answered {code}"
     except (httpx.HTTPError, OSError, ValueError, KeyError):
         return f"{health} did not answer"
+
+
+def _url(ready: Path) -> str:
+    return str(json.loads(ready.read_bytes())["url"]).rstrip("/")
 
 
 def _environment(job: Job) -> dict[str, str]:

@@ -12,8 +12,10 @@ import pytest
 
 from crmops.cli import run
 from crmops.errors import ConfigError, UsageError
-from playbooks.judge import BACKUP_STAGES, POINT_IN_TIME_STAGES
+from crmops.record import Kind
+from playbooks.judge import BACKUP_STAGES, stages_of
 from playbooks.page import deviations, render
+from playbooks.settings import Audits, Settings
 from playbooks.signing import load_key, sign
 from playbooks.standards import SHIPPED, given, load_standards
 from playbooks.words import known
@@ -98,7 +100,8 @@ def test_page_speaks_both_languages(signed: str) -> None:
     assert "text not read" in english and "未核对原文" in chinese
     wanted = re.findall(r'_\("([^"]+)"\)', TEMPLATE.read_text(encoding="utf-8"))
     assert wanted and set(wanted) <= known()
-    assert {*BACKUP_STAGES, *POINT_IN_TIME_STAGES} <= known()
+    everything = Settings(audits=Audits(suites=("contacts",)))
+    assert {*BACKUP_STAGES, *stages_of(Kind.DRILL, everything, point_in_time=True)} <= known()
 
 
 def test_every_word_of_real_evidence_is_translated(taken: Taken) -> None:

@@ -20,12 +20,19 @@ from crmops.verdict import judge
 from playbooks.digest import Contents, TableDigest, compare, differing_tables
 from playbooks.instance import stop
 from playbooks.interlocks import check_place, check_scratch
-from playbooks.job import MARKER, Job, Outcome, Stage
-from playbooks.judge import DRILL_STAGES, Finished, conclude, measures_of, objectives_of
+from playbooks.job import MARKER, Check, Job, Outcome, Stage
+from playbooks.judge import (
+    DRILL_STAGES,
+    Finished,
+    conclude,
+    measures_of,
+    objectives_of,
+    stages_of,
+)
 from playbooks.leftovers import make_scratch, own, scratch_name, sweep, tear_down
 from playbooks.postgres import copy_binaries, find_binaries
 from playbooks.runner import Ending, run_playbook
-from playbooks.settings import Settings
+from playbooks.settings import Audits, Settings, Smoke
 from playbooks.source import parse_address
 from playbooks.tree import copy_tree, differences, hash_tree
 from playbooks.wal import gaps, parse_lsn, segment_name, segments
@@ -191,6 +198,33 @@ def test_only_a_whole_drill_passes(job: Job) -> None:
     assert _verdict(job, (checked, *_good(compare=nothing)[1:])) is not Verdict.PASS
     assert _verdict(job, (checked, *_good(recover={"newest_commit": None})[1:])) is Verdict.UNKNOWN
     assert _verdict(job, (checked, *_good(smoke={"working_tick": 9e9})[1:])) is Verdict.FAIL
+
+
+def test_what_is_asked_for_must_have_been_done(job: Job) -> None:
+    """Journeys and audits that were not carried out leave it unknown; bad ones let it fail."""
+    serve = Smoke(serve=("crm",), journeys=("login", "search"))
+    settings = Settings(smoke=serve, audits=Audits(suites=("a", "b"), minimum_score=0.5))
+    asked = job.model_copy(update={"settings": settings})
+
+    def verdict(passed: int | None, *scores: float | None) -> Verdict:
+        facts = {"working_tick": 5.0, "journeys": 2, "journeys_passed": passed}
+        stages = (*_good(smoke=facts), _stage("audit").model_copy(
+            update={"facts": {"audits": [{"score": each} for each in scores]}}))  # fmt: skip
+        checked = stages[0].model_copy(update={"checks": (Check(name="log", passed=True),)})
+        finished = Finished(asked, Ending("successful"), (checked, *stages[1:]))
+        wanted = objectives_of(Kind.DRILL, settings)
+        return judge(measures_of(Kind.DRILL, finished), wanted).verdict
+
+    assert verdict(2, 0.9, 0.6) is Verdict.PASS
+    assert verdict(1, 0.9, 0.6) is Verdict.FAIL
+    assert verdict(2, 0.9, 0.4) is Verdict.FAIL
+    for unknown in (verdict(None, 0.9, 0.6), verdict(2), verdict(2, 0.9), verdict(2, 0.9, None)):
+        assert unknown is Verdict.UNKNOWN
+    plain = Finished(job, Ending("successful"), _good())
+    assert not {"journeys.passed", "audits.score"} & {
+        e.name for e in measures_of(Kind.DRILL, plain)
+    }
+    assert "audit" not in stages_of(Kind.DRILL, Settings())
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,9 @@ class Role(_Part):
     stray: Share = Field(
         default=0.1, description="share of searches with one before that finds nothing or too much"
     )
+    deep: Annotated[
+        float, Field(ge=0, le=0.9, description="how often somebody turns to a list's next page")
+    ] = 0.15
     batch: Annotated[
         int, Field(ge=1, le=2_000, description="median number of rows of a list that they import")
     ] = 300
@@ -59,7 +62,7 @@ class Role(_Part):
     @property
     def habits(self) -> Habits:
         """What such a person looks at, as journeys know it."""
-        return Habits(self.skew, self.own, self.team, self.stray, self.batch)
+        return Habits(self.skew, self.own, self.team, self.stray, self.batch, self.deep)
 
 
 class Phase(_Part):

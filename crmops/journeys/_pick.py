@@ -39,8 +39,22 @@ def look_over(crm: Connector, person: Person, entity: str) -> Talk[Page]:
         if whose:
             page = yield from _owned(crm, entity, whose)
             if page is not None and page.records:
-                return page
-    return (yield from crm.list(entity, limit=20))
+                return (yield from _read_on(crm, person, entity, page, {"owner": whose}))
+    page = yield from crm.list(entity, limit=20)
+    return (yield from _read_on(crm, person, entity, page, None))
+
+
+def _read_on(
+    crm: Connector, person: Person, entity: str, page: Page, where: dict[str, str] | None
+) -> Talk[Page]:
+    """Turn page after page, as often as the person is used to; the last one that has records."""
+    deep = person.habits.deep
+    while deep and person.rng.random() < deep and page.cursor is not None:
+        following = yield from crm.list(entity, limit=20, cursor=page.cursor, where=where)
+        if not following.records:
+            break
+        page = following
+    return page
 
 
 def _owned(crm: Connector, entity: str, whose: str) -> Talk[Page | None]:

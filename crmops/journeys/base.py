@@ -22,7 +22,8 @@ class Habits:
     as the second).  ``own`` and ``team`` are shares of the looks that ask for one's own records
     and for the team's; the rest asks for anybody's.  ``stray`` is the share of searches before
     which something was typed that finds nothing, or far too much.  ``batch`` is the median number
-    of rows of a list that they import.
+    of rows of a list that they import.  ``deep`` is how often somebody who has read a page of a
+    list turns to the next.
     """
 
     skew: float = 0.0
@@ -30,6 +31,7 @@ class Habits:
     team: float = 0.0
     stray: float = 0.0
     batch: int = 10
+    deep: float = 0.0
 
 
 @dataclass(slots=True)

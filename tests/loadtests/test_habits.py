@@ -80,6 +80,24 @@ def test_a_crm_that_knows_no_teams_shows_anybodys() -> None:
 
 
 def test_shares_must_add_up() -> None:
-    assert Role(share=1).habits == Habits(1.0, 0.7, 0.25, 0.1)
+    assert Role(share=1).habits == Habits(1.0, 0.7, 0.25, 0.1, 300, 0.15)
     with pytest.raises(ValidationError, match=r"own and team add up to 1\.3, more than 1"):
         Role(share=1, own=0.9, team=0.4)
+
+
+@pytest.mark.parametrize("own", [0.0, 1.0])
+def test_people_turn_pages_and_end_at_the_last(
+    own: float, refcrm_server: RefcrmServer, target_factory: TargetFactory
+) -> None:
+    target = target_factory()
+    crm = connect(target)
+    with client(target) as http:
+        converse(crm.login(refcrm_server.username("rep"), refcrm_server.password), http)
+        person = Person("rep", "", rng=random.Random(1), habits=Habits(own=own, deep=1.0))
+        last = converse(look_over(crm, person, "contact"), http)
+        person.habits = Habits(own=own)
+        first = converse(look_over(crm, person, "contact"), http)
+    assert last.records
+    assert last.cursor is None
+    assert (last.records[-1]["id"] != first.records[-1]["id"]) == (first.cursor is not None)
+    assert own or first.cursor is not None

@@ -4,7 +4,7 @@ Everybody sends GETs over kept-alive connections to one small server of its own 
 answers 1.5 KB of JSON.  Counted are the CPU microseconds (user and system) of the generator for
 one request, after a warm-up.  The sides take turns, so that a busy minute hits all of them;
 ratios are of the best rounds (whoever shares the machine only ever adds).  hey and wrk come from
-Debian; unpacked, not installed.
+Debian; unpacked, not installed.  k6 takes part where it is in PATH.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import gc
 import json
 import math
 import os
-import re
 import resource
-import shutil
 import signal
 import ssl
 import subprocess
@@ -25,11 +23,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from bench._load_tools import TOOLS, run_tool, tool
+
 PATH = "/api/v1/accounts?limit=20"
 BODY = b'{"pad": "%s"}' % (b"x" * (1549 - 11))
 ANSWER = (
@@ -39,7 +38,6 @@ ANSWER = (
 )
 TIMES_CHEAPER, TIMES_HEY, TIMES_CHEAPER_TLS = 5.0, 1.2, 4.0
 CROWD = {"rate": 0.01, "rss": 250e6, "lag": 0.050}
-TOOLS = {"hey": ("hey",), "wrk": ("wrk", "libluajit-5.1-2", "libluajit-5.1-common")}
 
 
 # -- sides: each is run as a process of its own --------------------------------------------------
@@ -241,52 +239,6 @@ def own(side: str, url: str, options: argparse.Namespace, ca_file: str = "") -> 
     return found
 
 
-def hey(binary: str, url: str, options: argparse.Namespace) -> dict[str, float]:
-    """hey on one core: CPU of the whole process, start-up included."""
-    command = [binary, "-z", f"{options.seconds}s", "-c", str(options.users), "-cpus", "1"]
-    text, cpu = timed([*command, f"{url}{PATH}"])
-    requests = sum(int(each) for each in re.findall(r"\[200\]\s+(\d+) responses", text))
-    return {"us": cpu / max(requests, 1) * 1e6, "requests": requests, "failed": 0}
-
-
-def wrk(binary: str, url: str, options: argparse.Namespace) -> dict[str, float]:
-    """wrk with one thread: CPU of the whole process."""
-    command = [binary, "-t", "1", "-c", str(options.users), "-d", f"{options.seconds:.0f}s"]
-    text, cpu = timed([*command, f"{url}{PATH}"])
-    match = re.search(r"(\d+) requests in", text)
-    requests = int(match[1]) if match else 0
-    return {"us": cpu / max(requests, 1) * 1e6, "requests": requests, "failed": 0}
-
-
-def timed(command: list[str]) -> tuple[str, float]:
-    """What a program printed, and its CPU seconds."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = dict(os.environ)
-    library = Path(command[0]).parent.parent / "lib" / f"{os.uname().machine}-linux-gnu"
-    environment["LD_LIBRARY_PATH"] = str(library)
-    text = subprocess.run(
-        command, capture_output=True, text=True, check=True, env=environment, timeout=120
-    ).stdout
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return text, (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
-
-
-def tool(name: str, folder: Path) -> str:
-    """A program on the PATH, else unpacked from Debian into ``folder``; empty if neither works."""
-    found = shutil.which(name)
-    if found or not shutil.which("apt-get"):
-        return found or ""
-    place = folder / name
-    place.mkdir()
-    fetched = subprocess.run(
-        ["apt-get", "download", *TOOLS[name]], cwd=place, capture_output=True, check=False
-    )
-    for package in place.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", str(package), str(place)], check=False)
-    binary = place / "usr" / "bin" / name
-    return str(binary) if fetched.returncode == 0 and binary.exists() else ""
-
-
 def certificate(folder: Path) -> str:
     """A certificate for 127.0.0.1 with its key, in one file."""
     path = folder / "server.pem"
@@ -302,7 +254,8 @@ def certificate(folder: Path) -> str:
 def rounds(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     """CPU microseconds a request of every side, round by round."""
     costs: dict[str, list[float]] = {}
-    binaries = {name: tool(name, folder) for name in TOOLS}
+    binaries = {name: path for name in TOOLS if (path := tool(name, folder))}
+    print(*(f"{name}: not found, left out" for name in TOOLS.keys() - binaries), sep="\n")
     pem = certificate(folder)
     with server() as plain, server(pem) as secure:
         sides: dict[str, Callable[[], dict[str, float]]] = {
@@ -312,10 +265,8 @@ def rounds(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
             "FastHttpUser TLS": lambda: own("fast", secure, options),
             "lean TLS": lambda: own("lean", secure, options, str(folder / "crt.pem")),
         }
-        if binaries["hey"]:
-            sides["hey"] = lambda: hey(binaries["hey"], plain, options)
-        if binaries["wrk"]:
-            sides["wrk"] = lambda: wrk(binaries["wrk"], plain, options)
+        for each, binary in binaries.items():
+            sides[each] = partial(run_tool, each, binary, plain + PATH, options)
         for _ in range(options.rounds):
             for name, run in sides.items():
                 found = run()

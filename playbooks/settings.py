@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from crmops.config import LocalPath
 from crmops.config.frame import wrong
@@ -61,6 +61,16 @@ class Audits(_Part):
     timeout: Patience = Field(default=900.0, description="seconds for all of them")
 
 
+SERVER = (
+    "effective_cache_size", "effective_io_concurrency", "hash_mem_multiplier", "huge_pages",
+    "io_method", "io_workers", "maintenance_io_concurrency", "maintenance_work_mem",
+    "max_parallel_maintenance_workers", "max_parallel_workers", "max_parallel_workers_per_gather",
+    "max_wal_size", "recovery_prefetch", "shared_buffers", "wal_buffers", "wal_decode_buffer_size",
+    "work_mem",
+)  # fmt: skip
+"""What may be set of the copy's server: how fast it is, never what it does to others."""
+
+
 class Agreed(_Part):
     """What was agreed on drills: who answers for them and how often one must pass."""
 
@@ -103,7 +113,22 @@ class Settings(_Part):
         default=1.0,
         description="seconds that writers may wait when no such instant is found; 0: never lock",
     )
+    server: dict[str, str] = Field(
+        default_factory=dict,
+        description="PostgreSQL settings of the copy: memory, parallel work, recovery_prefetch",
+    )
     amcheck: bool = Field(default=True, description="check the indexes of the copy with amcheck")
     smoke: Smoke = Smoke()
     audits: Audits = Audits()
     calendar: Agreed = Agreed()
+
+    @field_validator("server", mode="after")
+    @classmethod
+    def _only_speed(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name not in SERVER:
+                raise wrong(
+                    f"{name!r} is not to be set: the copy has its own",
+                    f"Allowed: {', '.join(SERVER)}.",
+                )
+        return value

@@ -52,6 +52,7 @@ def run(job: Job, report: Report) -> None:
     settings = {
         **_BASE,
         **manifest.settings,
+        **job.settings.server,
         "recovery_target_action": action,
         "unix_socket_directories": str(job.sockets),
         "restore_command": f"cp {job.wal}/%f %p",

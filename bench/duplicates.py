@@ -165,15 +165,17 @@ def speed(
 
 def normaliser(rows: int, ratios: dict[str, float], targets: dict[str, float]) -> None:
     """Seconds for normalising a million contacts."""
-    from dq_checks.duplicates.lines import joined
+    from dq_checks.duplicates.columns import texts
     from dq_checks.duplicates.prepare import prepare
     from dq_checks.duplicates.truth import labelled
 
     made = labelled(SPEED_KIND, rows, 7).rows
     fields = {"name": "姓名", "company": "公司", "mobile": "手机", "phone": "电话", "email": "邮箱",
               "city": "城市", "address": "地址"}  # fmt: skip
-    block = {field: joined(row[head] for row in made) for field, head in fields.items()}
-    prepare({"name": "张伟", "company": "华信"}, "contact", "chinese")  # what is loaded once
+    block = {field: texts([row[head] for row in made]) for field, head in fields.items()}
+    prepare(
+        {"name": texts(["張伟"]), "company": texts(["华信"])}, "contact", "chinese"
+    )  # what is loaded once
     spent = time.process_time()
     prepare(block, "contact", "chinese")
     million = (time.process_time() - spent) * 1e6 / len(made)

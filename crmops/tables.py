@@ -39,17 +39,22 @@ def read_headings(path: Path, rows: Iterator[list[str]]) -> list[str]:
     return heads
 
 
-def rows_of(path: Path) -> Iterator[list[str]]:
+def rows_of(path: Path, encoding: str | None = None) -> Iterator[list[str]]:
     """All rows of a file as text, headings first; memory stays that of one row (XLSX: one sheet).
 
-    A blank after a comma is no part of a cell.  Raises UsageError naming file and line.
+    A blank after a comma is no part of a cell.  ``encoding``: of a CSV file, where it is known.
+    Raises UsageError naming file and line.
     """
+    return _xlsx(path) if is_workbook(path) else _csv(path, encoding)
+
+
+def is_workbook(path: Path) -> bool:
+    """Whether a file is read as XLSX, not as CSV.  Raises UsageError if there is no such file."""
     if not path.exists():
         raise UsageError(f"{path} does not exist", hint="Give a .csv or .xlsx file.")
     if not path.is_file():
         raise UsageError(f"{path} is no file", hint="Give a .csv or .xlsx file.")
-    workbook = _starts_with_zip(path) or path.suffix.lower() == ".xlsx"
-    return _xlsx(path) if workbook else _csv(path)
+    return _starts_with_zip(path) or path.suffix.lower() == ".xlsx"
 
 
 def check_width(path: Path, number: int, cells: Sequence[str], width: int) -> None:
@@ -61,9 +66,9 @@ def check_width(path: Path, number: int, cells: Sequence[str], width: int) -> No
         )
 
 
-def _csv(path: Path) -> Iterator[list[str]]:
+def _csv(path: Path, encoding: str | None) -> Iterator[list[str]]:
     csv.field_size_limit(CELL_LIMIT)
-    with _opened(path) as text:
+    with _opened(path, encoding or encoding_of(path)) as text:
         reader = csv.reader(text, strict=True, skipinitialspace=True)
         try:
             for row in reader:
@@ -77,8 +82,7 @@ def _csv(path: Path) -> Iterator[list[str]]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[TextIO]:
-    encoding = _encoding(path)
+def _opened(path: Path, encoding: str) -> Iterator[TextIO]:
     with path.open(encoding=encoding, newline="") as text:
         yield text
 
@@ -91,8 +95,8 @@ def _starts_with_zip(path: Path) -> bool:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _encoding(path: Path) -> str:
-    """The first encoding in which the whole file makes sense."""
+def encoding_of(path: Path) -> str:
+    """The first encoding in which the whole of a CSV file makes sense.  Raises UsageError."""
     for name in _ENCODINGS:
         if _decodes(path, name):
             return "utf-8-sig" if name == "utf-8" else name

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
-from crmops.tables import read_headings, rows_of
+from crmops.tables import encoding_of, is_workbook, read_headings, rows_of
 from dq_checks.duplicates.blocking import KeyCost, make_pairs, plan_blocking
 from dq_checks.duplicates.clusters import cluster, components
 from dq_checks.duplicates.fields import Columns, Entity, map_columns
 from dq_checks.duplicates.helpers import in_order
 from dq_checks.duplicates.model import FOLDER, Model, load_model
 from dq_checks.duplicates.prepare import COLUMNS, Block, Script, blocks, prepare, script_of
+from dq_checks.duplicates.reading import NotPlain, pieces, read_piece
 from dq_checks.duplicates.scoring import Scored, Scorer
 from dq_checks.duplicates.store import Records, pack, scratch
 
@@ -64,11 +65,12 @@ class Found:
 
 def find_duplicates(wanted: Wanted, told: Told = lambda _: None) -> Found:
     """Find the duplicates in a file.  Raises UsageError for the file, CannotRun for the rest."""
-    rows = rows_of(wanted.path)
+    encoding = None if is_workbook(wanted.path) else encoding_of(wanted.path)
+    rows = rows_of(wanted.path, encoding)
     columns = map_columns(wanted.path, read_headings(wanted.path, rows), wanted.entity, wanted.maps)
     with scratch() as connection:
         told("reading")
-        records, model = _load(connection, wanted, columns, rows, told)
+        records, model = _load(connection, wanted, columns, rows, encoding, told)
         threshold = wanted.threshold or model.threshold
         if records.rows == 0:
             return Found(columns, model, threshold, 0)
@@ -91,23 +93,44 @@ def find_duplicates(wanted: Wanted, told: Told = lambda _: None) -> Found:
 
 
 def _load(
-    connection: Any, wanted: Wanted, columns: Columns, rows: Any, told: Told
+    connection: Any, wanted: Wanted, columns: Columns, rows: Any, encoding: str | None, told: Told
 ) -> tuple[Records, Model]:
-    read = blocks(wanted.path, rows, columns)
-    first = next(read, None)
-    script = wanted.script or (script_of(first) if first else "latin")
+    """The file prepared; pieces of a plain CSV are read where they are normalised."""
+    if encoding is not None:
+        read = partial(read_piece, columns=columns)
+        try:
+            return _filled(connection, wanted, columns, pieces(wanted.path, encoding), read, told)
+        except NotPlain:
+            told("reading row by row")
+    return _filled(connection, wanted, columns, blocks(wanted.path, rows, columns), _as_is, told)
+
+
+def _as_is(block: Block) -> Block:
+    return block
+
+
+def _filled(
+    connection: Any,
+    wanted: Wanted,
+    columns: Columns,
+    parts: Iterator[Any],
+    read: Callable[[Any], Block],
+    told: Told,
+) -> tuple[Records, Model]:
+    first = next(parts, None)
+    script = wanted.script or (script_of(read(first)) if first else "latin")
     model = load_model(f"{columns.entity}-{script}", wanted.models)
     records = Records(connection, COLUMNS[columns.entity, script])
     if first is not None:
-        work = partial(_prepared, entity=columns.entity, script=script)
-        for packed in in_order(work, chain([first], read)):
+        work = partial(_prepared, read=read, entity=columns.entity, script=script)
+        for packed in in_order(work, chain([first], parts)):
             records.add_packed(packed)
             told(f"read {records.rows:,} rows")
     return records, model
 
 
-def _prepared(block: Block, entity: Entity, script: Script) -> bytes:
-    return pack(prepare(block, entity, script), COLUMNS[entity, script])
+def _prepared(part: Any, read: Callable[[Any], Block], entity: Entity, script: Script) -> bytes:
+    return pack(prepare(read(part), entity, script), COLUMNS[entity, script])
 
 
 def _completed(

@@ -16,6 +16,9 @@ from typing import TypeVar
 
 from crmops.errors import CannotRun
 
+ALONE = 2
+"""So many items are worked on before a helper would have started."""
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
@@ -26,10 +29,10 @@ HELPERS = 2
 def in_order(
     work: Callable[[Item], Made], items: Iterable[Item], helpers: int = HELPERS
 ) -> Iterator[Made]:
-    """``work`` on each item, by other processes when there is more than one item, in order."""
+    """``work`` on each item, by other processes when there are some items, in order."""
     waiting = iter(items)
-    first = list(islice(waiting, 2))
-    if len(first) < 2:
+    first = list(islice(waiting, ALONE + 1))
+    if len(first) <= ALONE:
         yield from map(work, first)
         return
     with ProcessPoolExecutor(

@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 
 from crmops.errors import CannotRun
+from dq_checks.duplicates.columns import Array
 from dq_checks.duplicates.model import Holding
-from dq_checks.duplicates.prepare import Texts
 
 THREADS = 2
 MEMORY = "1800MB"
@@ -61,12 +61,11 @@ def scratch(folder: Path | None = None) -> Iterator[Any]:
             connection.close()
 
 
-def pack(block: Mapping[str, Texts], columns: Sequence[str]) -> bytes:
+def pack(block: Mapping[str, Array], columns: Sequence[str]) -> bytes:
     """A block of prepared rows as an Arrow stream, which costs a process almost nothing to read."""
     import pyarrow as pa
 
-    values = [pa.array(block[each], pa.string()) for each in columns]
-    made = pa.Table.from_arrays(values, names=list(columns))
+    made = pa.Table.from_arrays([block[each] for each in columns], names=list(columns))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, made.schema) as stream:
         stream.write_table(made)
@@ -91,9 +90,9 @@ class Records:
         self.rows = 0
         self.comparable = 0
         typed = ", ".join(f"{each} varchar" for each in columns)
-        connection.execute(f"create table loaded (row integer, {typed})")
+        connection.execute(f"create or replace table loaded (row integer, {typed})")
 
-    def add(self, block: Mapping[str, Texts]) -> None:
+    def add(self, block: Mapping[str, Array]) -> None:
         """Add a block of prepared rows."""
         self.add_packed(pack(block, self.columns))
 

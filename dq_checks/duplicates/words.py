@@ -29,9 +29,9 @@ PLACES = tuple(_PLACES.split())
 
 LEGAL_FORMS = (
     "集团股份有限公司", "集团有限责任公司", "股份有限公司", "有限责任公司", "集团有限公司",
-    "股份合作公司", "有限公司", "集团公司", "总公司", "集团", "(?<![分子])公司", "有限合伙",
+    "股份合作公司", "有限公司", "集团公司", "总公司", "集团", "公司", "有限合伙",
 )  # fmt: skip
-"""Chinese legal forms, the longest first."""
+"""Chinese legal forms, the longest first; 公司 is none in 分公司 and 子公司."""
 
 BRANCH_WORDS = (
     "分公司", "子公司", "办事处", "分行", "支行", "分店", "营业部", "分部", "分厂", "分院",

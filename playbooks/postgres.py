@@ -102,16 +102,28 @@ def run_tool(
     environment: Mapping[str, str] | None = None,
     seconds: float = 3600.0,
 ) -> Done:
-    """Run one of PostgreSQL's programs to its end, as PostgreSQL's user.
+    """Run one of PostgreSQL's programs to its end, as PostgreSQL's user; see `run_program`."""
+    return run_program(job, job.binaries / tool, *arguments, environment=environment,
+                       seconds=seconds)  # fmt: skip
+
+
+def run_program(
+    job: Job,
+    program: Path,
+    *arguments: str | Path | int,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = 3600.0,
+) -> Done:
+    """Run a program to its end, as PostgreSQL's user, with the job's mark.
 
     Output goes through files: a daemon that inherits a pipe would keep it open for ever.
     Raises CannotRun when it does not end in time or cannot be started.
     """
-    user = osuser.substitute()
+    user, tool = osuser.substitute(), program.name
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
             done = subprocess.run(
-                [str(job.binaries / tool), *map(str, arguments)],
+                [str(program), *map(str, arguments)],
                 cwd="/",
                 env=environment_of(job, environment),
                 stdin=subprocess.DEVNULL,

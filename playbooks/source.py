@@ -74,6 +74,27 @@ def server_major(parameters: dict[str, str]) -> int | None:
         return None
 
 
+def service_parameters(job: Job) -> dict[str, str]:
+    """The source's address as it stands in the service file; nothing when there is none."""
+    try:
+        lines = job.services.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def password_file(job: Job) -> dict[str, str]:
+    """The environment by which libpq finds the source's password, for programs without services."""
+    password = service_parameters(job).get("password")
+    if not password:
+        return {}
+    path = job.scratch / "passwords"
+    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+    write_atomically(path, f"*:*:*:*:{escaped}\n")
+    osuser.give(path, osuser.substitute())
+    return {"PGPASSFILE": str(path)}
+
+
 def secrets_of(parameters: dict[str, str]) -> tuple[str, ...]:
     """The values that must appear nowhere."""
     return tuple(v for k, v in parameters.items() if k in ("password", "sslpassword") and v)

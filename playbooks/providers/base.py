@@ -7,14 +7,18 @@ with the copy then (recover, compare, work on it) is the stages' business, the s
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from crmops.errors import CannotRun
+from playbooks import osuser
 from playbooks.catalogue import Manifest
+from playbooks.errors import CheckFailed
 from playbooks.job import Job
 from playbooks.report import Report
+from playbooks.tree import differences, hash_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +89,48 @@ def need_archive(job: Job) -> Path:
             hint="Set archive_mode and archive_command, and database.archive_directory.",
         )
     return job.archive
+
+
+def need_repository(job: Job, *, make: bool = False) -> Path:
+    """The provider's repository, which PostgreSQL's user must reach.
+
+    With ``make`` it is created, closed to others.  Raises CannotRun when it is not to be had.
+    """
+    place, user = job.repository, osuser.substitute()
+    hint = "Set backup.repository of the target to a directory that they can reach."
+    if place is None:
+        raise CannotRun("it is not known where backups are kept", hint=hint)
+    try:
+        if make and not place.exists():
+            place.mkdir(mode=0o700, parents=True)
+            osuser.give(place, user)
+        reached = osuser.reachable(place, user)
+    except OSError as error:
+        raise CannotRun(f"{place} cannot be used: {error.strerror}", hint=hint) from error
+    if not reached:
+        who = user.name if user is not None else "us"
+        raise CannotRun(f"{place} cannot be reached by {who}", hint=hint)
+    return place
+
+
+def hash_folders(root: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of every file in some folders below ``root``, by path relative to it."""
+    return {
+        f"{name}/{path}": digest
+        for name in names
+        for path, digest in hash_tree(root / name).items()
+    }
+
+
+def need_unaltered(
+    manifest: Manifest, found: Mapping[str, str], report: Report | None = None
+) -> None:
+    """Raise CheckFailed unless every file is there and as it was backed up."""
+    wrong = differences(manifest.files, found)
+    if report is not None:
+        report.check(
+            "SHA-256 of every file", not wrong, wanted=f"{len(manifest.files)} files alike",
+            found=f"{len(wrong)} differ", detail="; ".join(wrong[:5]),
+        )  # fmt: skip
+    if wrong:
+        raise CheckFailed(f"the backup's files are damaged: {'; '.join(wrong[:5])}")

@@ -16,10 +16,10 @@ from playbooks.catalogue import Catalogue, Manifest
 from playbooks.errors import CheckFailed
 from playbooks.job import Job
 from playbooks.postgres import control_data, run_tool
-from playbooks.providers.base import Stored, need_archive
+from playbooks.providers.base import Stored, need_archive, need_unaltered
 from playbooks.report import Report
 from playbooks.source import SERVICE
-from playbooks.tree import copy_tree, differences, files_of, hash_tree, move_tree, size_of
+from playbooks.tree import copy_tree, files_of, hash_tree, move_tree, size_of
 
 _OPTIONS = ("-F", "plain", "-X", "stream", "-c", "fast", "--manifest-checksums=CRC32C",
             "--no-password", "--no-estimate-size")  # fmt: skip
@@ -94,12 +94,7 @@ class PostgresqlProvider:
 
     def verify(self, job: Job, manifest: Manifest, report: Report) -> None:
         """Raises CheckFailed at the first thing that differs: a damaged copy is not started."""
-        wrong = differences(manifest.files, hash_tree(job.data))
-        if not report.check(
-            "SHA-256 of every file", not wrong, wanted=f"{len(manifest.files)} files alike",
-            found=f"{len(wrong)} differ", detail="; ".join(wrong[:5]),
-        ):  # fmt: skip
-            raise CheckFailed(f"the backup's files are damaged: {'; '.join(wrong[:5])}")
+        need_unaltered(manifest, hash_tree(job.data), report)
         verify_manifest(job, report)
         read_label(job.data)
 

@@ -1,0 +1,261 @@
+"""One body over every provider and server: what was backed up comes back, and nothing else does."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from crmops.binaries import need_binary, system_postgres, tool_environment
+from crmops.errors import ConfigError
+from crmops.history import open_history
+from crmops.record import Kind, Run, Verdict
+from crmops.secret import Secret
+from crmops.target import BackupAccess, DatabaseAccess, Target
+from playbooks import osuser
+from playbooks.catalogue import Manifest
+from playbooks.digest import Contents, differing_tables, read_contents, read_sequences
+from playbooks.faults import Mutant
+from playbooks.job import Job, Outcome
+from playbooks.judge import Finished, conclude, measures_of, stages_of
+from playbooks.leftovers import processes_of, scratch_name
+from playbooks.postgres import find_binaries
+from playbooks.providers import check_provider, provider_of, providers
+from playbooks.run import Room, executing_in, make_job, prepared
+from playbooks.runner import Ending
+from playbooks.settings import Settings
+from playbooks.source import (
+    copy_address,
+    parse_address,
+    server_major,
+    source_address,
+    write_service,
+)
+from playbooks.step import run_stage
+from tests.playbooks.servers import PostgresServer, folder
+
+_KNOWN = (
+    "create table kept (id int primary key, name varchar(40))",
+    "create table dropped (id int primary key)",
+    *(f"insert into kept values ({n}, 'row {n}')" for n in range(1, 31)),
+    "insert into dropped values (1), (2), (3)",
+)
+_MORE = ("insert into kept values (31, 'later'), (32, 'later')",)
+_ACCIDENT = (
+    "delete from kept where id > 4",
+    "drop table dropped",
+    "create table intruder (id int primary key)",
+    "insert into intruder values (1)",
+)
+
+
+@dataclass
+class Source:
+    """A server with one provider set up for it.
+
+    ``files`` are those that the provider keeps of a backup; damage is done to the largest.
+    """
+
+    name: str
+    server: PostgresServer
+    room: Room
+    place: Path
+    files: Callable[[Room, Manifest], Path]
+
+    def contents(self, address: str) -> Contents:
+        """What a database contains now."""
+        with psycopg.connect(address, autocommit=True) as link:
+            return read_contents(
+                lambda: psycopg.connect(address, autocommit=True), link, None, read_sequences(link)
+            )
+
+
+@contextmanager
+def of_postgresql(place: Path, binaries: Path) -> Iterator[Source]:
+    archive = place / "archive"
+    archive.mkdir(mode=0o700)
+    osuser.give(archive, osuser.substitute())
+    command = f"cp %p {archive}/%f.part && mv {archive}/%f.part {archive}/%f"
+    with _serving(PostgresServer(place, binaries, command)) as server:
+        room = _room(place, server, "postgresql", archive)
+        yield Source("postgresql", server, room, place, _in_catalogue)
+
+
+def _in_catalogue(room: Room, manifest: Manifest) -> Path:
+    return room.catalogue.place(manifest.id) / "data"
+
+
+@contextmanager
+def of_pgbackrest(place: Path) -> Iterator[Source]:
+    config, repository = place / "archive.conf", place / "repository"
+    config.write_text(
+        f"[global]\nrepo1-path={repository}\nlog-level-file=off\nlog-level-console=off\n"
+        f"lock-path={place}/lock\n[crm]\npg1-path={place}/source\npg1-socket-path={place}\n"
+        "pg1-user=postgres\n"
+    )
+    osuser.give(config, osuser.substitute())
+    libraries = tool_environment().get("LD_LIBRARY_PATH", "")
+    program = f"env LD_LIBRARY_PATH={libraries} {need_binary('pgbackrest')}"
+    command = f"{program} --config={config} --stanza=crm archive-push %p"
+    with _serving(PostgresServer(place, _system(), command)) as server:
+        room = _room(place, server, "pgbackrest", None)
+
+        def files(_: Room, manifest: Manifest) -> Path:
+            return repository / "backup" / "crm" / manifest.label
+
+        yield Source("pgbackrest", server, room, place, files)
+
+
+@contextmanager
+def _serving(server: PostgresServer) -> Iterator[PostgresServer]:
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _room(place: Path, server: PostgresServer, provider: str, archive: Path | None) -> Room:
+    access = DatabaseAccess(
+        url=Secret(server.url),
+        data_directory=str(server.data),
+        archive_directory=str(archive or ""),
+    )
+    target = Target(
+        name="crm", connector="refcrm", url="http://127.0.0.1:9", database=access,
+        backup=BackupAccess(provider=provider, repository=str(place / "repository")),
+    )  # fmt: skip
+    state = place / "state"
+    state.mkdir(mode=0o700)
+    history = open_history(f"sqlite:///{state / 'history.sqlite'}", state / "artifacts")
+    return Room(target, Settings(archive_wait=60, recovery_wait=120), history, state)
+
+
+def _system() -> Path:
+    found = system_postgres()
+    assert found is not None, "Debian's PostgreSQL is missing: run make setup"
+    return found
+
+
+CASES = {
+    "postgresql-wheel": lambda place: of_postgresql(place, find_binaries("")),
+    "postgresql-debian": lambda place: of_postgresql(place, _system()),
+    "pgbackrest-debian": of_pgbackrest,
+}
+
+
+@pytest.fixture(params=sorted(CASES))
+def source(request: pytest.FixtureRequest) -> Iterator[Source]:
+    with folder("crmops-prov-") as place, CASES[request.param](place) as made:
+        yield made
+        made.room.history.close()
+
+
+def walk(job: Job, stages: Sequence[str], look: Callable[[Job], None]) -> Finished:
+    """Stages in this process, one after the other; ``look`` sees the copy before it is removed."""
+    for name in stages[:-1]:
+        job.add(run_stage(job, name))
+        if job.stages()[-1].outcome is not Outcome.OK:
+            break
+    else:
+        look(job)
+    job.add(run_stage(job, stages[-1]))
+    return Finished(job, Ending("successful"), job.stages())
+
+
+def back_up(room: Room, **changes: object) -> Run:
+    with executing_in(room, Kind.BACKUP, "database") as execution:
+        parameters = parse_address(source_address(room.target))
+        place = room.catalogue.place(execution.id)
+        job = make_job(room, execution, place, server_major(parameters))
+        with prepared(job.model_copy(update=changes)) as ready:
+            write_service(ready, parameters)
+            finished = walk(ready, stages_of(Kind.BACKUP, room.settings), lambda _: None)
+            execution.measures(*measures_of(Kind.BACKUP, finished))
+            conclude(execution, room.settings, finished)
+            assert processes_of(ready) == []
+    return execution.run
+
+
+def restore(room: Room, backup: str, moment: datetime | None, look: Callable[[Job], None]) -> Run:
+    with executing_in(room, Kind.DRILL, "restore") as execution:
+        job = make_job(room, execution, room.catalogue.place(backup))
+        with prepared(job.model_copy(update={"to": moment})) as ready:
+            forward = moment is not None
+            stages = stages_of(Kind.DRILL, room.settings, point_in_time=forward)
+            finished = walk(ready, stages, look)
+            execution.measures(*measures_of(Kind.DRILL, finished))
+            conclude(execution, room.settings, finished)
+            assert processes_of(ready) == []
+    return execution.run
+
+
+def damage(folder: Path) -> Path:
+    """Flip a byte in the middle of the largest file."""
+    files = (each for each in folder.rglob("*") if each.is_file())
+    largest = max(files, key=lambda each: each.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    largest.write_bytes(content)
+    return largest
+
+
+def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
+    server, room = source.server, source.room
+    server.execute(*_KNOWN)
+    taken = back_up(room)
+    assert (taken.verdict, taken.reason) == (Verdict.PASS, "all 5 objectives met")
+    server.execute(*_MORE)
+    moment, wanted = server.now(), source.contents(server.url)
+    server.execute(*_ACCIDENT)
+    server.finish_log()
+
+    manifest = room.catalogue.read(taken.id)
+    seen: list[Contents] = []
+
+    def look(job: Job) -> None:
+        seen.append(source.contents(copy_address(job.sockets, manifest.database, "postgres")))
+        listed = provider_of(job).list(job)
+        assert [each.label for each in listed] == [manifest.label or taken.id]
+        assert listed[0].system == manifest.system_identifier
+
+    run = restore(room, taken.id, moment, look)
+    assert (run.verdict, run.reason) == (Verdict.PASS, "all 6 objectives met")
+    assert differing_tables(wanted, seen[0]) == []
+    assert {each.table: each.rows for each in seen[0].tables} == {
+        "public.kept": 32, "public.dropped": 3,
+    }  # fmt: skip
+
+    Mutant(room.catalogue.place(taken.id), source.place).forge(system_identifier="1")
+    run = restore(room, taken.id, None, look)
+    assert run.verdict is Verdict.FAIL
+    assert run.reason == "the backup is of another system than its manifest says"
+    Mutant(room.catalogue.place(taken.id), source.place).forge(
+        system_identifier=manifest.system_identifier
+    )
+    damage(source.files(room, manifest))
+    run = restore(room, taken.id, None, look)
+    assert run.verdict is Verdict.FAIL
+    assert re.match("the backup's files are damaged: .* has changed", run.reason), run.reason
+    assert len(seen) == 1
+    assert not any(Path(tempfile.gettempdir()).glob(scratch_name(run.id)))
+
+
+def test_every_provider_is_in_the_conformance_test() -> None:
+    assert set(providers()) == {each.partition("-")[0] for each in CASES}
+
+
+def test_unknown_provider() -> None:
+    target = Target(
+        name="crm", connector="refcrm", url="http://127.0.0.1:9",
+        backup=BackupAccess(provider="pgbackrst"),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"targets.crm.backup.provider is 'pgbackrst'") as raised:
+        check_provider(target)
+    assert raised.value.hint.startswith("Did you mean 'pgbackrest'? Allowed: ")

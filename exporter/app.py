@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from crmops.config import Config
 from crmops.history import History
 from crmops.units import Seconds
-from exporter.collect import Collector, ProbePlan
+from exporter.collect import Collector, DrillPlan, ProbePlan
 from exporter.settings import Settings
 
 
@@ -32,6 +32,20 @@ class _Probes(BaseModel):
     probes: tuple[_Probe, ...] = ()
 
 
+class _Calendar(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    every: Seconds = 92 * 86400.0
+
+
+class _Drills(BaseModel):
+    """What the exporter wants to know of the drills; the rest is their own."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    calendar: _Calendar | None = None
+
+
 def build_collector(config: Config, history: History) -> Collector:
     """A collector that knows what the configuration expects.  Raises ConfigError."""
     default = config.default_target
@@ -43,7 +57,13 @@ def build_collector(config: Config, history: History) -> Collector:
         each if each.target else each.model_copy(update={"target": default})
         for each in config.parse("exporter", Settings).expected
     ]
-    return Collector(history, probes, expected)
+    calendar = config.parse("drills", _Drills).calendar
+    drills = [
+        DrillPlan(name, calendar.every)
+        for name, target in config.targets.items()
+        if calendar is not None and target.database is not None
+    ]
+    return Collector(history, probes, expected, drills)
 
 
 def create_app(config: Config, history: History) -> FastAPI:

@@ -104,6 +104,24 @@ CATALOGUE: tuple[Metric, ...] = (
         "crm_drill_rpo_seconds", "gauge", ("target",), "Data loss that the newest drill measured."
     ),
     Metric(
+        "crm_drill_interval_seconds",
+        "gauge",
+        ("target",),
+        "The agreed time from one drill that passes to the next.",
+    ),
+    Metric(
+        "crm_drill_due_timestamp_seconds",
+        "gauge",
+        ("target",),
+        "When the next drill must have passed; 0 if none has passed yet.",
+    ),
+    Metric(
+        "crm_drill_missed_periods",
+        "gauge",
+        ("target",),
+        "Whole periods without a drill that passed, since the first one.",
+    ),
+    Metric(
         "crm_load_users",
         "gauge",
         ("target", "workload"),

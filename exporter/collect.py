@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from prometheus_client.metrics_core import Metric as Family
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,7 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from crmops import __version__
 from crmops.errors import HistoryError
 from crmops.history import History
-from crmops.record import Kind, Run, Verdict
+from crmops.periods import missed_periods
+from crmops.record import Kind, Run, Verdict, utc_now
 from exporter.families import Samples
 from exporter.readings import GOOD_ONLY, READERS, read_live_load
 from exporter.settings import Expected
@@ -25,6 +27,12 @@ MOST_SUBJECTS = 500
 REST = "other"
 LOOK_BACK = 50
 """So many runs are looked through for the newest good one."""
+
+RESTORES = ("restore", "point-in-time")
+"""The subjects of drills that keep the calendar."""
+
+MOST_DRILLS = 200
+"""Drills of one subject that are looked through."""
 
 Subject = tuple[Kind, str, str]
 
@@ -39,6 +47,14 @@ class ProbePlan:
     every: float
 
 
+@dataclass(frozen=True, slots=True)
+class DrillPlan:
+    """How often a restore drill of a target must pass, seconds; exported from the start."""
+
+    target: str
+    every: float
+
+
 @dataclass(eq=False)
 class Collector:
     """Reads the history once a scrape.  A prometheus_client collector (``collect``)."""
@@ -46,6 +62,7 @@ class Collector:
     history: History
     probes: Sequence[ProbePlan] = ()
     expected: Sequence[Expected] = ()
+    drills: Sequence[DrillPlan] = ()
 
     def collect(self) -> Iterator[Family]:
         """Every family that has something to say now.
@@ -69,6 +86,7 @@ class Collector:
         subjects = self._totals(samples)
         self._histograms(samples)
         self._open(samples)
+        self._drills(samples)
         for kind, target, subject in sorted(subjects):
             run = self._newest(kind, target, subject)
             if run is not None:
@@ -122,6 +140,24 @@ class Collector:
                 whole[each.target, each.subject] = each
             elif each.measure.startswith("step."):
                 steps[each.target, each.subject, each.measure.removeprefix("step.")] = each
+
+    def _drills(self, samples: Samples) -> None:
+        """The calendar: only a drill that passed keeps an occasion."""
+        for plan in self.drills:
+            every, now = timedelta(seconds=plan.every), utc_now()
+            passed = sorted(
+                each.ended
+                for subject in RESTORES
+                for each in self.history.find(
+                    Kind.DRILL, plan.target, subject, finished=True, limit=MOST_DRILLS
+                )
+                if each.verdict is Verdict.PASS and each.ended is not None
+            )
+            due = (passed[-1] + every).timestamp() if passed else 0
+            samples.set("crm_drill_interval_seconds", (plan.target,), plan.every)
+            samples.set("crm_drill_due_timestamp_seconds", (plan.target,), due)
+            missed = missed_periods(passed, every, now)
+            samples.set("crm_drill_missed_periods", (plan.target,), missed)
 
     def _open(self, samples: Samples) -> None:
         for live in self.history.live():

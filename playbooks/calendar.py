@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from crmops.history import History
+from crmops.periods import late, missed_periods
 from crmops.record import Kind, Run, Verdict
 from playbooks.settings import Settings
 
@@ -80,7 +81,6 @@ def read_calendar(history: History, target: str, settings: Settings, now: dateti
     passed = [each for each in drills if each.verdict is Verdict.PASS]
     occasions = _occasions(passed, every)
     last = _ended(passed[-1]) if passed else None
-    open_periods = (now - last) // every if last else 0
     return Calendar(
         target=target,
         owner=settings.calendar.owner or settings.owner,
@@ -89,7 +89,7 @@ def read_calendar(history: History, target: str, settings: Settings, now: dateti
         state=state_of(last, every, now),
         last_passed=last,
         due=last + every if last else None,
-        missed=sum(each.missed for each in occasions) + max(open_periods - 1, 0),
+        missed=missed_periods([_ended(each) for each in passed], every, now),
         failed_since=sum(last is None or _ended(each) > last for each in drills),
         occasions=tuple(reversed(occasions)),
     )
@@ -120,14 +120,13 @@ def _occasions(passed: list[Run], every: timedelta) -> list[Occasion]:
     """Each good drill, with how late it was after the one before; the first is never late."""
     made = []
     for before, each in zip([None, *passed], passed, strict=False):
-        late = _ended(each) - _ended(before) - every if before else timedelta(0)
-        late = max(late, timedelta(0))
+        behind = late(_ended(before), _ended(each), every) if before else timedelta(0)
         made.append(
             Occasion(
                 run=each.id,
                 ended=_ended(each),
-                late_seconds=late.total_seconds(),
-                missed=late // every,
+                late_seconds=behind.total_seconds(),
+                missed=behind // every,
             )
         )
     return made

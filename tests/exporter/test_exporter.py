@@ -27,13 +27,14 @@ from crmops.history import History, open_history
 from crmops.record import Evidence, Finding, Kind, Measure, Unit, Verdict, new_run, utc_now
 from exporter.app import create_app
 from exporter.catalogue import BY_NAME, CATALOGUE
-from exporter.collect import MOST_SUBJECTS, Collector, ProbePlan
+from exporter.collect import MOST_SUBJECTS, Collector, DrillPlan, ProbePlan
 from exporter.settings import Expected
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 BAD = Path(__file__).resolve().parents[1] / "data" / "bad" / "exporter"
 PLANS = [ProbePlan("crm", "login", 5.0, 15.0)]
 EXPECTED = [Expected(kind=Kind.BACKUP, subject="database", target="crm")]
+DRILLS = [DrillPlan("crm", 90 * 86400.0)]
 Scrape = Callable[[Collector], str]
 Parse = Callable[[str], dict[Any, float]]
 
@@ -55,7 +56,7 @@ def promtool(text: str) -> str:
 
 
 def test_promtool_finds_nothing_wrong(full: History, scrape: Scrape) -> None:
-    text = scrape(Collector(full, PLANS, EXPECTED))
+    text = scrape(Collector(full, PLANS, EXPECTED, DRILLS))
     assert promtool(text) == "0"
     families = list(text_string_to_metric_families(text))
     said = {each.name for each in families}
@@ -72,7 +73,8 @@ def test_promtool_finds_nothing_wrong_with_an_empty_history(
 
 
 def test_labels_are_those_of_the_catalogue(full: History, scrape: Scrape) -> None:
-    for family in text_string_to_metric_families(scrape(Collector(full, PLANS, EXPECTED))):
+    text = scrape(Collector(full, PLANS, EXPECTED, DRILLS))
+    for family in text_string_to_metric_families(text):
         metric = BY_NAME.get(family.name) or BY_NAME[f"{family.name}_total"]
         assert family.type == metric.type
         for sample in family.samples:
@@ -129,6 +131,49 @@ def test_the_newest_good_backup_counts(history: History, scrape: Scrape, parsed:
     good = found[of("crm_run_last_success_timestamp_seconds", **what)]
     last = found[of("crm_run_last_ended_timestamp_seconds", **what)]
     assert 580 < last - good < 600
+
+
+def test_the_calendar_of_drills(history: History, scrape: Scrape, parsed: Parse) -> None:
+    """Only a drill that passed counts, to a point in time as well; what never passed is due."""
+    from tests.exporter.conftest import ended
+
+    def calendar() -> tuple[float, float, float]:
+        found = parsed(scrape(Collector(history, drills=DRILLS)))
+        interval, due, missed = (
+            found[of(f"crm_drill_{name}", target="crm")]
+            for name in ("interval_seconds", "due_timestamp_seconds", "missed_periods")
+        )
+        return interval, due, missed
+
+    day = 86400.0
+    assert calendar() == (90 * day, 0, 0)
+    for subject, verdict, days in (
+        ("restore", Verdict.PASS, 400),
+        ("restore", Verdict.FAIL, 300),
+        ("mutate", Verdict.PASS, 200),
+        ("point-in-time", Verdict.PASS, 50),
+        ("restore", Verdict.ERROR, 1),
+    ):
+        history.record(ended(Kind.DRILL, subject, verdict, ago=days * day))
+    interval, due, missed = calendar()
+    assert (interval, missed) == (90 * day, 2), "350 days: two whole periods beyond the first"
+    assert abs(due - (utc_now().timestamp() + 40 * day)) < 600
+
+
+def test_the_calendar_comes_from_the_configuration(history: History, tmp_path: Path) -> None:
+    from exporter.app import build_collector
+
+    text = "connector: refcrm, url: 'http://127.0.0.1:9'"
+    database = "database: {url: 'postgresql://audit@db.example.com/crm'}"
+    targets = f"targets: {{crm: {{{text}, {database}}}, saas: {{{text}}}}}\ndefault_target: crm\n"
+    for drills, wanted in (
+        ("", []),
+        ("drills: {keep: 3}\n", []),
+        ("drills: {calendar: {every: 90d}}\n", DRILLS),
+    ):
+        (tmp_path / "crmops.yaml").write_text(targets + drills)
+        made = build_collector(load_config(tmp_path / "crmops.yaml"), history)
+        assert list(made.drills) == wanted, drills
 
 
 def test_what_is_planned_exists_from_the_start(

@@ -100,14 +100,15 @@ class PgBackRestProvider:
         )  # fmt: skip
 
     def restore(self, job: Job, manifest: Manifest) -> int:
-        """Raises CheckFailed when it failed because a file of the repository is damaged."""
+        """Raises CheckFailed when a file of the repository is damaged: nothing is restored then.
+
+        pgBackRest would notice as well, but only after many tries (measured: 20 s).
+        """
+        self._same_system(job, manifest)
+        self._unaltered(job, manifest)
         job.data.mkdir(mode=0o700, exist_ok=True)
         osuser.give(job.data, osuser.substitute())
-        self._same_system(job, manifest)
-        done = self._run(job, "restore", f"--set={manifest.label}", "--type=none")
-        if done.code != 0:
-            self._unaltered(job, manifest)
-            raise CannotRun(f"pgBackRest did not restore: {_complaint(done)}")
+        self._need(job, "restore", f"--set={manifest.label}", "--type=none")
         return size_of(job.data)
 
     def verify(self, job: Job, manifest: Manifest, report: Report) -> None:
@@ -193,6 +194,7 @@ def _settings(job: Job) -> str:
         "log-level-console": "off",
         "log-level-stderr": "warn",
         "start-fast": "y",
+        "repo1-bundle": "y",  # small files in one: a sync for each takes most of the time
         "process-max": 2,
         "archive-timeout": max(int(job.settings.archive_wait), 1),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -22,6 +23,7 @@ from crmops.record import Kind, Run
 from crmops.units import human_value
 from loadtests.capacity.cli import capacity
 from loadtests.compare.cli import compare
+from loadtests.distributed.cli import worker
 from loadtests.fit.cli import fit
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ app = typer.Typer(help="Put a CRM under load: thousands of people at work.", no_
 app.command("compare")(compare)
 app.command("capacity")(capacity)
 app.command("fit")(fit)
+app.command("worker")(worker)
 
 
 @app.command("run")
@@ -47,6 +50,15 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
     ] = None,
     target: TargetOption = "",
     workers: Annotated[int, typer.Option(min=0, max=64, help="Generator processes.")] = 0,
+    listen: Annotated[
+        str, typer.Option(help="HOST:PORT: await workers of other machines there.")
+    ] = "",
+    expect_workers: Annotated[
+        int, typer.Option(min=0, max=500, help="How many of them must have joined.")
+    ] = 0,
+    secret_file: Annotated[
+        Path | None, typer.Option(help="File with the secret that they must know.")
+    ] = None,
     client: Annotated[
         Literal["lean", "fasthttp"] | None,
         typer.Option(help="What carries the calls: our own client, or FastHttpUser's."),
@@ -66,11 +78,13 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
 ) -> None:
     """Put a target under load and judge what it does."""
     from loadtests.assignment import prepare
+    from loadtests.distributed.await_workers import awaiting
     from loadtests.run import run_load
 
     ctx = context()
     which = ctx.target(target)
     settings = _settings(workers=workers or None, cleanup=False if keep else None, client=client)
+    settings = awaiting(settings, which.url, listen, expect_workers, secret_file)
     chosen = _workload(workload, settings, users, duration, ramp)
     assignment = prepare(which, chosen, settings, confirm)
     note(f"{chosen.users} people on {which.name} for {chosen.seconds:g} s: {chosen.summary}")

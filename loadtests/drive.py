@@ -7,20 +7,21 @@ import time
 from crmops.execute import Execution
 from loadtests.assignment import Assignment
 from loadtests.breach import BreachWatch
+from loadtests.distributed.fleet import Fleet
 from loadtests.generator import GeneratorLost, Generators
 from loadtests.journal import NAME
 from loadtests.live import Watch, live_measures, look
 from loadtests.plan import Plan, person_plans, plain_target
 from loadtests.result import Result
 from loadtests.schedule import PhaseClock
-from loadtests.settings import KillSwitch
+from loadtests.settings import KillSwitch, Settings
 
 BEAT = 1.0
 
 
 def make_plans(assignment: Assignment, execution: Execution) -> list[Plan]:
     """A plan for each generator: every nth person, so that the roles stay mixed."""
-    workers = min(assignment.settings.workers, len(assignment.people))
+    workers = min(assignment.settings.processes, len(assignment.people))
     shares = [list(assignment.people[worker::workers]) for worker in range(workers)]
     return [
         Plan(
@@ -47,8 +48,7 @@ def put_under_load(assignment: Assignment, execution: Execution, watch: Watch) -
     phases = [(phase.name, phase.seconds) for phase in assignment.workload.phases]
     result = Result(PhaseClock(phases))
     plans = make_plans(assignment, execution)
-    silence = assignment.settings.instrument.silence
-    generators = Generators(plans, execution.folder, silence)
+    generators = _generators(plans, assignment.settings, execution)
     try:
         generators.go()
         _listen(generators, assignment, execution, result, watch)
@@ -56,12 +56,21 @@ def put_under_load(assignment: Assignment, execution: Execution, watch: Watch) -
         at = f"{result.elapsed:.0f} of {assignment.workload.seconds:.0f} s"
         result.lost, result.hint = f"{lost.message} after {at}", lost.hint
     finally:
+        result.incidents = generators.incidents
         generators.end()
     return result
 
 
+def _generators(plans: list[Plan], settings: Settings, execution: Execution) -> Generators | Fleet:
+    """Processes of this machine, or workers that join from elsewhere."""
+    silence = settings.instrument.silence
+    if settings.distributed.listen:
+        return Fleet(plans, execution.folder, silence, settings.distributed, execution.beat)
+    return Generators(plans, execution.folder, silence)
+
+
 def _listen(
-    generators: Generators,
+    generators: Generators | Fleet,
     assignment: Assignment,
     execution: Execution,
     result: Result,
@@ -77,9 +86,9 @@ def _listen(
 
     beat = time.monotonic()
     while not generators.done:
-        for generator, message in generators.messages(BEAT / 4):
+        for worker, message in generators.messages(BEAT / 4):
             if message["type"] == "delta":
-                result.take(generator.worker, message)
+                result.take(worker, message)
         if time.monotonic() - beat >= BEAT:
             beat = time.monotonic()
             tell()

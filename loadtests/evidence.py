@@ -71,6 +71,7 @@ def as_document(
             "descriptors": list(result.descriptors.values()),
             "descriptor_limit": result.descriptor_limit,
             "clock_step": result.clock_step,
+            "incidents": result.incidents,
         },
     }  # fmt: skip
 

@@ -30,18 +30,21 @@ class GeneratorLost(CannotRun):
     """A generator process died or fell silent."""
 
 
-class Generator:
-    """One child process: a plan goes in, JSON lines come out."""
+class Child:
+    """One child process: an order goes in, JSON lines come out.  Errors call it ``name``."""
 
-    def __init__(self, plan: Plan, log: Path, silence: float) -> None:
-        self.worker = plan.worker
+    last_words: tuple[str, ...] = ("done",)
+    """What a child says before it may end."""
+
+    def __init__(self, module: str, order: bytes, log: Path, silence: float, name: str) -> None:
+        self._name = name
         self._log_path = log
         self._silence = silence
         self._buffer = b""
         self.done = False
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "loadtests.child"],
+                [sys.executable, "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -50,11 +53,11 @@ class Generator:
                 bufsize=0,
             )
         if self.process.stdin is None or self.process.stdout is None:
-            raise CannotRun("the load generator has no pipes")
+            raise CannotRun(f"{name} has no pipes")
         self._input: IO[bytes] = self.process.stdin
         self.output: IO[bytes] = self.process.stdout
         self.heard = time.monotonic()
-        self._tell(plan.dump())
+        self._tell(order)
 
     def go(self) -> None:
         """Begin the load."""
@@ -75,7 +78,7 @@ class Generator:
             raise self._lost()
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         messages = [json.loads(line) for line in lines if line]
-        self.done = self.done or any(each["type"] == "done" for each in messages)
+        self.done = self.done or any(each["type"] in self.last_words for each in messages)
         return messages
 
     def check_silence(self) -> None:
@@ -84,7 +87,7 @@ class Generator:
         if not self.done and silent > self._silence:
             self.kill()
             raise GeneratorLost(
-                f"load generator {self.worker} said nothing for {silent:.0f} s and was ended",
+                f"{self._name} said nothing for {silent:.0f} s and was ended",
                 hint="The machine was overloaded or suspended; use fewer people, or more workers.",
             )
 
@@ -122,7 +125,7 @@ class Generator:
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended ({status})"
         hint = "Look for the kernel's out-of-memory killer in dmesg." if status == -9 else ""
         last = self._last_words()
-        text = f"load generator {self.worker} {how}"
+        text = f"{self._name} {how}"
         return GeneratorLost(f"{text}: {last}" if last else text, hint=hint)
 
     def _last_words(self) -> str:
@@ -132,6 +135,15 @@ class Generator:
         return ""
 
 
+class Generator(Child):
+    """One generator process of this machine."""
+
+    def __init__(self, plan: Plan, log: Path, silence: float) -> None:
+        self.worker = plan.worker
+        name = f"load generator {plan.worker}"
+        super().__init__("loadtests.child", plan.dump(), log, silence, name)
+
+
 class Generators:
     """All generator processes of a run, as one."""
 
@@ -139,7 +151,7 @@ class Generators:
         self._selector = selectors.DefaultSelector()
         self.all: list[Generator] = []
         self.versions: dict[str, str] = {}
-        self._early: list[Message] = []
+        self.incidents: list[str] = []
         try:
             for plan in plans:
                 log = folder / f"generator{plan.worker}.log"
@@ -157,12 +169,12 @@ class Generators:
             each.heard = time.monotonic()
             each.go()
 
-    def messages(self, wait: float) -> Iterator[tuple[Generator, Message]]:
-        """What has arrived within ``wait`` seconds.  Raises GeneratorLost."""
+    def messages(self, wait: float) -> Iterator[tuple[int, Message]]:
+        """What has arrived within ``wait`` seconds, and from which.  Raises GeneratorLost."""
         for key, _ in self._selector.select(wait):
             generator: Generator = key.data
             for message in generator.receive():
-                yield generator, message
+                yield generator.worker, message
             if generator.done:
                 self._selector.unregister(generator.output)
         for generator in self.all:

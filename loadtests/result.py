@@ -90,6 +90,7 @@ class Result:
     elapsed: float = 0.0
     stopped_on_breach: str = ""
     spans_problem: str = ""
+    incidents: list[str] = field(default_factory=list)
     lost: str = ""
     hint: str = ""
     killed_by_switch: str = ""

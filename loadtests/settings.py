@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from crmops.config import LocalPath
 from crmops.errors import ConfigError
+from crmops.secret import Secret
 from crmops.units import Seconds
 from crmops.verdict import Objective
 from loadtests.measures import split
@@ -69,6 +70,21 @@ class Abort(_Part):
     ] = 10.0
 
 
+class Distributed(_Part):
+    """Workers on other machines instead of processes on this one."""
+
+    listen: str = Field(
+        default="", description="HOST:PORT where workers are awaited; empty: none are"
+    )
+    workers: Annotated[int, Field(ge=1, le=500, description="how many must have joined")] = 1
+    wait: Annotated[
+        Seconds, Field(gt=0, le=240, description="for them to join, before the run is given up")
+    ] = 60.0
+    secret: Secret | None = Field(
+        default=None, description="what master and workers know one another by, by reference"
+    )
+
+
 DEFAULT_OBJECTIVES = (
     Objective(measure="response_time.p95", limit=1.0),
     Objective(measure="error.ratio", limit=0.01),
@@ -109,6 +125,7 @@ class Settings(_Part):
         default=(), description="hosts other than this machine that may be put under load"
     )
     workers: Annotated[int, Field(ge=1, le=64, description="generator processes")] = 1
+    distributed: Distributed = Distributed()
     client: Literal["lean", "fasthttp"] = Field(
         default="lean", description="what carries the calls: our own client, or FastHttpUser's"
     )
@@ -116,3 +133,8 @@ class Settings(_Part):
         int, Field(ge=0, le=10, description="redirects followed for one call, on the same host")
     ] = 0
     cleanup: bool = Field(default=True, description="delete what the run has created, at its end")
+
+    @property
+    def processes(self) -> int:
+        """How many generators share the load."""
+        return self.distributed.workers if self.distributed.listen else self.workers

@@ -99,7 +99,7 @@ def health_doubts(result: Result, measures: Sequence[Measure], settings: Setting
 
 
 def _incidents(result: Result) -> list[str]:
-    found = []
+    found = list(result.incidents)
     if result.counts["held"]:
         found.append(f"the target's rate cap held {result.counts['held']} calls back")
     if abs(result.clock_step) > CLOCK_STEP:

@@ -1,0 +1,1 @@
+"""One load from several machines: a master that puts together, workers that generate."""

@@ -1,0 +1,27 @@
+"""``crmops load worker``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def worker(
+    master: Annotated[str, typer.Option(help="HOST or HOST:PORT of `crmops load run --listen`.")],
+    secret_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the secret; without it CRMOPS_LOAD_SECRET holds it."),
+    ] = None,
+    wait: Annotated[float, typer.Option(min=1, help="Seconds to look for the master.")] = 60.0,
+    journals: Annotated[
+        Path, typer.Option(help="Directory of journals that the master does not have yet.")
+    ] = Path("crmops-worker"),
+) -> None:
+    """Take a part of a load that is run elsewhere; serves one run and ends."""
+    from loadtests.distributed.address import find_secret, parse_address
+    from loadtests.distributed.work import work
+
+    address = parse_address(master, "--master")
+    work(address, find_secret(secret_file), journals, wait)

@@ -49,12 +49,16 @@ Suites = Annotated[
 @app.command("run")
 def run(
     suites: Suites = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Count everything, also what has not changed.")
+    ] = False,
     target: TargetOption = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Audit tables of the CRM's database, record each audit and print the scores."""
     from dq_checks.catalogue import choose, find_suites
     from dq_checks.decisions import Decisions
+    from dq_checks.ledgers import Ledgers
     from dq_checks.run import Audit, database_url, run_suites
     from dq_checks.settings import Settings
     from dq_checks.waivers import gather
@@ -70,6 +74,7 @@ def run(
         audit = Audit(
             which.name, url, settings, ctx.history, ctx.config.digest, told,
             waivers=waivers, decisions=Decisions(ctx.config.state_dir).read(),
+            ledgers=Ledgers(ctx.config.state_dir) if settings.incremental and not full else None,
         )  # fmt: skip
         runs = run_suites(audit, chosen)
     _print(runs, as_json=as_json)

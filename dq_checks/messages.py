@@ -15,10 +15,25 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Page(_Message):
+    """What was counted in one slice of a table: a line of numbers for each group of records."""
+
+    seal: str
+    groups: tuple[tuple[tuple[int | str | None, ...], tuple[int, ...]], ...]
+
+
+class Ledger(_Message):
+    """What an audit counted, slice by slice; the next one takes what has not changed from it."""
+
+    sections: dict[str, dict[str, Page]] = {}
+
+
 class Job(_Message):
     """One suite to run.  ``url`` may hold a password: it goes over the pipe and nowhere else.
 
-    ``waived`` has the keys of the records that somebody answers for, by rule.
+    ``waived`` has the keys of the records that somebody answers for, by rule.  ``duty`` is the
+    share of the time for which the database may be kept busy.  With a ``ledger``, also an empty
+    one, slices that have not changed are not counted again.
     """
 
     id: int
@@ -30,7 +45,9 @@ class Job(_Message):
     worklist: Literal["none", "failed", "all"]
     worklist_rows: int
     groups: bool
-    gentle: bool = False
+    duty: Annotated[float, Field(gt=0, le=1)] = 1.0
+    slice_rows: Annotated[int, Field(ge=1)] = 20_000
+    ledger: Ledger | None = None
     waived: dict[str, tuple[str, ...]] = {}
 
 
@@ -83,7 +100,10 @@ class Progress(_Message):
 
 
 class Audited(_Message):
-    """A suite was run to its end."""
+    """A suite was run to its end.
+
+    ``slices_anew`` of the table's ``slices`` had changed; None where nobody says what changed.
+    """
 
     event: Literal["audited"] = "audited"
     job: int
@@ -94,6 +114,9 @@ class Audited(_Message):
     shortened: tuple[str, ...] = ()
     shares: tuple[Share, ...] = ()
     notes: tuple[str, ...] = ()
+    ledger: Ledger | None = None
+    slices: int | None = None
+    slices_anew: int = 0
     seconds: float
     versions: dict[str, str]
 

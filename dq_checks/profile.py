@@ -98,8 +98,8 @@ def _look(audit: Audit, suite: Suite, share: float, execution: Execution) -> lis
                 execution.beat()
                 began = time.monotonic()
                 _describe(connection, table, source, each, allowed.get(each.name, ()))
-                if gentle:  # the server does other things at least half of the time
-                    time.sleep(time.monotonic() - began)
+                if gentle:  # the server does other things most of the time
+                    time.sleep((time.monotonic() - began) * (1 / settings.duty - 1))
             return columns
     except JobProblem as problem:
         raise CannotRun(problem.reason, hint=problem.hint) from None

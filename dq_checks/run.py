@@ -15,7 +15,8 @@ from crmops.verdict import Objective, judge
 from dq_checks.client import AuditWorker
 from dq_checks.decisions import Decision
 from dq_checks.groups import groups_csv
-from dq_checks.messages import Audited, Job
+from dq_checks.ledgers import Ledgers
+from dq_checks.messages import Audited, Job, Ledger
 from dq_checks.report import evidence, report, report_decided, report_drop, report_expired
 from dq_checks.scores import Result, measures, pair
 from dq_checks.settings import Settings
@@ -40,7 +41,8 @@ class Audit:
     """What all audits of one command share.
 
     ``url`` is the database's address and may hold a password; :func:`database_url` finds it for
-    a target.  ``notes`` become findings of every Run.
+    a target.  ``notes`` become findings of every Run.  With ``ledgers`` only what has changed is
+    counted.
     """
 
     target: str
@@ -52,6 +54,7 @@ class Audit:
     notes: tuple[str, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    ledgers: Ledgers | None = None
 
 
 def run_suites(
@@ -103,8 +106,9 @@ def _run_suite(audit: Audit, suite: Suite, worker: AuditWorker) -> Run:
             execution.finding(each, severity="info", subject=suite.name)
         report_expired(execution, waived)
         try:
+            known = audit.ledgers.read(audit.target, suite.name) if audit.ledgers else None
             found = worker.run(
-                job_of(suite, settings, audit.url, waived.records),
+                job_of(suite, settings, audit.url, waived.records, known),
                 seen_by(execution, suite, audit.told),
                 settings.statement_timeout + PATIENCE_SECONDS,
             )
@@ -113,6 +117,8 @@ def _run_suite(audit: Audit, suite: Suite, worker: AuditWorker) -> Run:
             execution.conclude(Verdict.ERROR, str(error))
         else:
             _conclude(execution, suite, audit, found, waived)
+            if audit.ledgers is not None and found.ledger is not None:
+                audit.ledgers.write(audit.target, suite.name, found.ledger)
     return execution.run
 
 
@@ -121,6 +127,7 @@ def job_of(
     settings: Settings,
     url: str,
     waived: dict[str, tuple[str, ...]] | None = None,
+    ledger: Ledger | None = None,
 ) -> Job:
     """What the worker is told to do; ``waived`` has keys of records by rule."""
     return Job(
@@ -133,7 +140,9 @@ def job_of(
         worklist=settings.worklist,
         worklist_rows=settings.worklist_rows,
         groups=settings.groups,
-        gentle=settings.pace == "gentle",
+        duty=settings.duty if settings.pace == "gentle" else 1.0,
+        slice_rows=settings.slice_rows,
+        ledger=ledger,
         waived=waived or {},
     )
 
@@ -162,6 +171,9 @@ def _conclude(
     execution.run = execution.run.with_(tool_versions=versions)
     execution.measures(*measures(found.rows, results))
     execution.measure("audit.seconds", found.seconds, Unit.SECONDS, 1)
+    if found.slices is not None:
+        share = found.slices_anew / found.slices if found.slices else None
+        execution.measure("audit.counted_anew", share, Unit.RATIO, found.slices)
     if audit.target != FILE:  # every file has a past of its own
         fell = drop(audit.history, execution.run, execution.run.measures)
         execution.measures(fell)

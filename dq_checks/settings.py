@@ -43,7 +43,16 @@ class Settings(BaseModel):
     ] = 300.0
     pace: Literal["full", "gentle"] = Field(
         default="full",
-        description="gentle: one core of the server, and a pause after each statement",
+        description="gentle: one core of the server, short statements with pauses between them",
+    )
+    duty: Annotated[
+        float, Field(gt=0, lt=1, description="the share of time that a gentle audit takes")
+    ] = 0.2
+    slice_rows: Annotated[
+        int, Field(ge=1, description="rows that a statement looks at: gentle and incremental")
+    ] = 20_000
+    incremental: bool = Field(
+        default=False, description="slices that have not changed are not counted again"
     )
     groups: bool = Field(
         default=True, description="scores by owner, team and region, for one more scan"

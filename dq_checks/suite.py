@@ -193,6 +193,7 @@ class Suite(BaseModel):
     """The rules for one table.  ``name`` is the subject of its Runs.
 
     ``only``: conditions that every audited row meets; other rows are as if they were not there.
+    ``changed_by``: columns of which one at least becomes another whenever a row is changed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -207,6 +208,7 @@ class Suite(BaseModel):
     owners: Owners | None = None
     minimum_rows: Annotated[int, Field(ge=1)] = 1
     only: tuple[Condition, ...] = ()
+    changed_by: tuple[Column, ...] = ()
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

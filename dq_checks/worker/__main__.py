@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from dq_checks.messages import Failed, Job, Progress, Ready
 
+_LOW = 10
 _EXTRA = "The libraries of audits are an extra: pip install 'crmops[dq]'."
 
 
@@ -73,6 +74,8 @@ def _serve(job: Job, say: Any, versions: dict[str, str]) -> None:
     from dq_checks.worker.refusals import explain
     from dq_checks.worker.session import JobProblem
 
+    if job.duty < 1:
+        os.setpriority(os.PRIO_PROCESS, 0, _LOW)  # the CRM may be on the same machine
     try:
         answer = audit(job, lambda stage: say(Progress(job=job.id, stage=stage)), versions)
     except JobProblem as problem:

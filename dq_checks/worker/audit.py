@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import ColumnElement
 
 from dq_checks.conditions import ALL, Counting, counting
 from dq_checks.expressions import RuleProblem, expression, key_part
@@ -25,6 +24,7 @@ from dq_checks.worker.session import JobProblem, inspect, reading
 from dq_checks.worker.waived import without_waived
 
 _ROWS = "(rows)"
+UNTOLD = "everything was counted: nobody says what changed; name columns in changed_by of the suite"
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ def audit(job: Job, say: Callable[[str], None], versions: dict[str, str]) -> Aud
     """Run a job.  ``say`` is told each stage.  Raises JobProblem when nothing can be counted."""
     began = time.monotonic()
     say("connecting")
-    with reading(job.url, job.statement_timeout, gentle=job.gentle) as connection:
+    with reading(job.url, job.statement_timeout, gentle=job.duty < 1) as connection:
         table = inspect(connection, job.suite)
-        engine = AuditEngine(connection, job.suite, table, gentle=job.gentle)
+        engine = AuditEngine(connection, table, job, say)
         country = _country(engine, job)
         rules, misfits = _compile(engine, job, country)
         say("counting")
@@ -56,6 +56,8 @@ def audit(job: Job, say: Callable[[str], None], versions: dict[str, str]) -> Aud
         issues, shortened = failing(engine, rules, counts, job)
         say("grouping")
         shares, notes = grouped(engine, rules, counts, job) if job.groups else ([], [])
+        if job.ledger is not None and not engine.tally.said:
+            notes.append(UNTOLD)
         dialect = connection.dialect
         server = ".".join(map(str, dialect.server_version_info or ()))
     order = {each.id: at for at, each in enumerate(job.suite.rules)}
@@ -68,6 +70,9 @@ def audit(job: Job, say: Callable[[str], None], versions: dict[str, str]) -> Aud
         shortened=tuple(shortened),
         shares=tuple(shares),
         notes=tuple(notes),
+        ledger=engine.tally.ledger(),
+        slices=engine.tally.slices if engine.tally.said else None,
+        slices_anew=len(engine.tally.again),
         seconds=time.monotonic() - began,
         versions={**versions, dialect.name: server},
     )
@@ -93,19 +98,12 @@ def _country(engine: AuditEngine, job: Job) -> Country:
     ]
     if not told:
         return COUNTRIES[0]
-    sums = []
-    for country in COUNTRIES:
-        matches = [
-            sa.func.count(
-                sa.case((expression(["match", column, FORMATS[name][country]], kinds), 1))
-            )
-            for column, name in told
-        ]
-        total: ColumnElement[int] = matches[0]
-        for each in matches[1:]:
-            total = total + each
-        sums.append(total)
-    found = engine.execute_query(sa.select(*sums).select_from(engine.table.source)).one()
+    terms = [
+        ["match", column, FORMATS[name][country]] for country in COUNTRIES for column, name in told
+    ]
+    numbers = engine.tally.count(terms)[()]
+    size = len(told)
+    found = [sum(numbers[at * size : (at + 1) * size]) for at in range(len(COUNTRIES))]
     return COUNTRIES[max(range(len(COUNTRIES)), key=lambda at: (found[at], -at))]
 
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from great_expectations.core.batch import Batch
 from great_expectations.core.expectation_suite import ExpectationSuite
+from great_expectations.execution_engine.execution_engine import (
+    MetricComputationConfiguration,
+)
 from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
 from great_expectations.execution_engine.sqlalchemy_execution_engine import (
     SqlAlchemyExecutionEngine,
 )
 from great_expectations.validator.validator import Validator
 
-from dq_checks.suite import Suite
+from dq_checks.messages import Job
 from dq_checks.worker.refusals import lost, timed_out
 from dq_checks.worker.session import Table
+from dq_checks.worker.tally import Tally
+
+Say = Callable[[str], None]
+_SAY_SECONDS = 1.0
 
 
 class AuditEngine(SqlAlchemyExecutionEngine):
@@ -30,16 +38,18 @@ class AuditEngine(SqlAlchemyExecutionEngine):
     connection nothing more is sent.  ``rows`` is the table's number of rows once it is known.
     """
 
-    def __init__(
-        self, connection: sa.Connection, suite: Suite, table: Table, *, gentle: bool = False
-    ) -> None:
+    def __init__(self, connection: sa.Connection, table: Table, job: Job, say: Say) -> None:
         self.connection = connection
-        self.suite = suite
+        self.suite = job.suite
         self.table = table
         self.rows: int | None = None
-        self._gentle = gentle
+        self.gentle = job.duty < 1
         self.errors: list[Exception] = []
+        self._rest = 1 / job.duty - 1
+        self._say = say
+        self._said = time.monotonic()
         super().__init__(engine=connection.engine, create_temp_table=False)
+        self.tally = Tally(self, job.slice_rows, job.ledger)
 
     @contextmanager
     def get_connection(self) -> Iterator[sa.Connection]:
@@ -57,9 +67,27 @@ class AuditEngine(SqlAlchemyExecutionEngine):
         except Exception as error:
             self.errors.append(error)
             raise
-        if self._gentle:  # the server does other things at least half of the time
-            time.sleep(time.monotonic() - began)
+        self.rest(began)
         return rows()
+
+    def rest(self, began: float) -> None:
+        """Leave the server alone, after work since ``began``, for as long as the duty wants."""
+        time.sleep((time.monotonic() - began) * self._rest)
+
+    def advance(self, number: int, of: int) -> None:
+        """Say how far the counting is, once a second at most."""
+        if of > 1 and time.monotonic() - self._said > _SAY_SECONDS:
+            self._said = time.monotonic()
+            self._say(f"counting, {number / of:.0%}")
+
+    def resolve_metric_bundle(
+        self, metric_fn_bundle: Iterable[MetricComputationConfiguration]
+    ) -> dict[Any, Any]:
+        """Our bundled metrics are counts of rows: they are counted together, as the tally does."""
+        wanted = [each.metric_configuration for each in metric_fn_bundle]
+        terms = [json.loads(each.metric_value_kwargs["term"]) for each in wanted]
+        numbers = self.tally.count(terms)[()]
+        return {each.id: number for each, number in zip(wanted, numbers, strict=True)}
 
     def close(self) -> None:
         """Nothing: the connection belongs to whoever gave it."""

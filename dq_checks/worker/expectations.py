@@ -22,9 +22,10 @@ from great_expectations.expectations.metrics.metric_provider import metric_parti
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 from great_expectations.validator.metric_configuration import MetricConfiguration
 
-from dq_checks.conditions import Counting, Term
+from dq_checks.conditions import Counting
 from dq_checks.expressions import expression, key_part
 from dq_checks.worker.engine import AuditEngine
+from dq_checks.worker.slices import WHOLE, Slice
 
 _AGGREGATE = MetricPartialFunctionTypes.AGGREGATE_FN
 
@@ -48,12 +49,8 @@ class RowsWhere(TableMetricProvider):
         metrics: dict[str, Any],
         runtime_configuration: dict[str, Any],
     ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-        term: Term = json.loads(metric_value_kwargs["term"])
-        if term == ["all"]:
-            return sa.func.count(), metric_domain_kwargs, {}
-        condition = expression(term, execution_engine.table.kinds)
-        # count(CASE ..) and not FILTER: every engine has it, and an empty table gives 0
-        return sa.func.count(sa.case((condition, 1))), metric_domain_kwargs, {}
+        # the engine counts the term by itself, with all the others
+        return sa.func.count(), metric_domain_kwargs, {}
 
 
 class RepeatedKeys(TableMetricProvider):
@@ -71,14 +68,9 @@ class RepeatedKeys(TableMetricProvider):
         metrics: dict[str, Any],
         runtime_configuration: dict[str, Any],
     ) -> dict[str, int]:
-        how = Counting(**json.loads(metric_value_kwargs["counting"]))
-        groups = repeated(how, execution_engine).subquery()
-        totals = sa.select(
-            sa.func.coalesce(sa.func.sum(groups.c.n), 0),
-            sa.func.coalesce(sa.func.sum(sa.case((groups.c.n > 1, groups.c.n), else_=0)), 0),
-        )
-        keyed, shared = execution_engine.execute_query(totals).one()
-        return {"checked": int(keyed), "bad": int(shared)}
+        text: str = metric_value_kwargs["counting"]
+        how = Counting(**json.loads(text))
+        return execution_engine.tally.once(text, lambda: _repetitions(how, execution_engine))
 
 
 class DanglingReferences(TableMetricProvider):
@@ -97,8 +89,22 @@ class DanglingReferences(TableMetricProvider):
         runtime_configuration: dict[str, Any],
     ) -> dict[str, int]:
         how = Counting(**json.loads(metric_value_kwargs["counting"]))
-        count = sa.select(sa.func.count()).select_from(dangling(how, execution_engine).subquery())
-        return {"bad": int(execution_engine.execute_query(count).scalar_one())}
+        bad = 0
+        for part in execution_engine.tally.parts:
+            rows = dangling(how, execution_engine, part).subquery()
+            count = sa.select(sa.func.count()).select_from(rows)
+            bad += int(execution_engine.execute_query(count).scalar_one())
+        return {"bad": bad}
+
+
+def _repetitions(how: Counting, engine: AuditEngine) -> dict[str, int]:
+    groups = repeated(how, engine).subquery()
+    totals = sa.select(
+        sa.func.coalesce(sa.func.sum(groups.c.n), 0),
+        sa.func.coalesce(sa.func.sum(sa.case((groups.c.n > 1, groups.c.n), else_=0)), 0),
+    )
+    keyed, shared = engine.execute_query(totals).one()
+    return {"checked": int(keyed), "bad": int(shared)}
 
 
 def repeated(how: Counting, engine: AuditEngine) -> sa.Select[Any]:
@@ -115,13 +121,13 @@ def repeated(how: Counting, engine: AuditEngine) -> sa.Select[Any]:
     )
 
 
-def dangling(how: Counting, engine: AuditEngine) -> sa.Select[Any]:
-    """The rows whose reference leads nowhere."""
+def dangling(how: Counting, engine: AuditEngine, part: Slice = WHOLE) -> sa.Select[Any]:
+    """The rows of a slice whose reference leads nowhere."""
     kinds = engine.table.kinds
     rows = (
         sa.select(*engine.named(), sa.column(how.columns[0]).label("link"))
         .select_from(engine.table.source)
-        .where(expression(how.checked, kinds))
+        .where(expression(how.checked, kinds), part.where(engine.suite.key))
         .subquery("rows")
     )
     other = sa.table(how.table, sa.column(how.key), schema=engine.suite.table_schema).alias("other")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from dq_checks.expressions import expression
 from dq_checks.messages import Count, Job, Share
 from dq_checks.worker.engine import AuditEngine
 from dq_checks.worker.issues import bad_rows
@@ -50,13 +49,13 @@ def grouped(
 
 def _counts(engine: AuditEngine, rules: Sequence[Compiled]) -> dict[Group, list[list[int]]]:
     """For each group the [B, A] of each rule."""
-    kinds, how = engine.table.kinds, [each.how for each in rules]
+    how = [each.how for each in rules]
     terms = [each.checked for each in how] + [each.good or each.checked for each in how]
-    sums = [sa.func.count(sa.case((expression(each, kinds), 1))) for each in terms]
-    rows = engine.execute_query(_by_group(engine, engine.table.source, sums)).all()
     size = len(rules)
+    _, *by = engine.named()
     found = {
-        (row[0], row[1]): [[row[2 + at], row[2 + size + at]] for at in range(size)] for row in rows
+        (group[0], group[1]): [[numbers[at], numbers[size + at]] for at in range(size)]
+        for group, numbers in engine.tally.count(terms, by, MOST_GROUPS).items()
     }
     needing = [] if len(found) > MOST_GROUPS else list(enumerate(rules))
     for at, each in needing:
@@ -84,13 +83,6 @@ def _take_waived(
         ).items():
             if group in found:
                 found[group][at][0] -= number
-
-
-def _by_group(engine: AuditEngine, source: sa.FromClause, sums: list[Any]) -> sa.Select[Any]:
-    _, owner, region = engine.named()
-    keys = [each for each in (owner, region) if not isinstance(each.element, sa.Null)]
-    query = sa.select(owner, region, *sums).select_from(source)
-    return query.group_by(*(each.element for each in keys)).limit(MOST_GROUPS + 1)
 
 
 def _teams(engine: AuditEngine) -> tuple[Teams, list[str]]:

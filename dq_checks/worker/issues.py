@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +33,13 @@ def failing(
         count = found.get(each.rule.id)
         if count is None or not _wanted(count, each.rule.threshold, job):
             continue
+        began = time.monotonic()
         try:
             listed = _listed(engine, each, job)
         except SQLAlchemyError:  # the counts stand without the list
             shortened.append(each.rule.id)
             continue
+        engine.rest(began)
         issues += listed
         if len(listed) < count.checked - count.good:
             shortened.append(each.rule.id)

@@ -125,6 +125,8 @@ def _arguments(address: sa.URL) -> dict[str, object]:
 def _begin(connection: sa.Connection, statement_timeout: float, *, gentle: bool) -> None:
     if connection.dialect.name != "postgresql":
         connection.begin()
+        if connection.dialect.name == "sqlite":  # its driver begins nothing for a SELECT
+            connection.exec_driver_sql("begin")
         return
     connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     connection.begin()
@@ -139,7 +141,7 @@ def _begin(connection: sa.Connection, statement_timeout: float, *, gentle: bool)
         # a worker that is killed leaves no query behind on the CRM's server
         settings["client_connection_check_interval"] = "2000"
     if gentle:
-        settings["max_parallel_workers_per_gather"] = "0"
+        settings |= {"max_parallel_workers_per_gather": "0", "work_mem": "16MB", "jit": "off"}
     wanted = [sa.func.set_config(name, value, True) for name, value in settings.items()]
     connection.execute(sa.select(*wanted))
 

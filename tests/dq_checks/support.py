@@ -13,6 +13,7 @@ from crmops.record import Run
 from crmops.secret import Secret
 from crmops.target import DatabaseAccess, Target
 from dq_checks.client import AuditWorker
+from dq_checks.ledgers import Ledgers
 from dq_checks.run import Audit, Told, database_url, run_suites
 from dq_checks.settings import Settings
 from dq_checks.suite import Suite
@@ -52,10 +53,12 @@ class Auditor:
         access = DatabaseAccess(url=Secret(url))
         return Target(name="crm", connector="refcrm", url="http://127.0.0.1:1", database=access)
 
-    def runs(self, url: str, *suites: Suite, **settings: Any) -> list[Run]:
+    def runs(
+        self, url: str, *suites: Suite, ledgers: Ledgers | None = None, **settings: Any
+    ) -> list[Run]:
         chosen = Settings(**settings)
         found = database_url(self.target(url), chosen)
-        audit = Audit("crm", found, chosen, self.history, told=self.told)
+        audit = Audit("crm", found, chosen, self.history, told=self.told, ledgers=ledgers)
         return run_suites(audit, suites, self.worker)
 
     def run(self, url: str, suite: Suite, **settings: Any) -> Run:

@@ -63,10 +63,18 @@ class Execution:
         self.run = self.run.with_(measures=(*self.run.measures, *measures))
 
     def finding(
-        self, title: str, detail: str = "", severity: str = "warning", subject: str = ""
+        self,
+        title: str,
+        detail: str = "",
+        severity: str = "warning",
+        subject: str = "",
+        *,
+        suggestion: str = "",
     ) -> None:
         """Add something that a person must act on."""
-        found = Finding(title=title, detail=detail, severity=severity, subject=subject)
+        found = Finding(
+            title=title, detail=detail, severity=severity, subject=subject, suggestion=suggestion
+        )
         self.run = self.run.with_(findings=(*self.run.findings, found))
 
     def attach(self, name: str, content: bytes | str | Path) -> Evidence:

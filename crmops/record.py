@@ -80,12 +80,18 @@ class Measure(_Frozen):
 
 
 class Finding(_Frozen):
-    """Something that a person must act on."""
+    """Something that a person must act on: what it is, what was seen, and what to do about it."""
 
     title: str
     detail: str = ""
     severity: Annotated[str, StringConstraints(pattern="^(info|warning|critical)$")] = "warning"
     subject: str = ""
+    suggestion: str = ""
+
+    @property
+    def told(self) -> str:
+        """What was seen and what to do, in one line."""
+        return "; ".join(each for each in (self.detail, self.suggestion) if each)
 
 
 class Evidence(_Frozen):

@@ -124,7 +124,7 @@ def _details(run: Run, intact: dict[str, bool]) -> object:
         ),
     )
     rows = [(m.name, human_value(m.value, m.unit), m.observed) for m in run.measures]
-    found = [(f.severity, f.title, f.detail, f.subject) for f in run.findings]
+    found = [(f.severity, f.title, f.told, f.subject) for f in run.findings]
     files = [
         (e.path, e.bytes, e.sha256, "whole" if intact[e.path] else "GONE OR CHANGED")
         for e in run.evidence

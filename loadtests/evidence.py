@@ -10,21 +10,34 @@ from crmops.verdict import Judgement
 from loadtests.assignment import Assignment
 from loadtests.exports import as_csv, as_junit
 from loadtests.hlog import as_hlog
+from loadtests.prometheus import Snapshot
 from loadtests.report import render, tables
-from loadtests.result import Result, Second
+from loadtests.result import PhaseHealth, Result, Second
+from loadtests.workload import Phase
 
 FORMAT = 1
 """Version of result.json."""
 
 RESULT, REPORT = "result.json", "report.html"
+PROMETHEUS = "prometheus.json"
+HIDDEN = {"workloads", "allowed_hosts", "prometheus"}
+"""Settings that are no business of a report's readers: paths and addresses."""
+
 TABLES, JUNIT, HLOG = "tables.csv", "junit.xml", "response.hlog"
 
 
 def attach_evidence(
-    execution: Execution, assignment: Assignment, result: Result, judgement: Judgement
+    execution: Execution,
+    assignment: Assignment,
+    result: Result,
+    judgement: Judgement,
+    snapshot: Snapshot | None = None,
 ) -> None:
     """Attach the result with every bucket, the report, and what other programs read."""
     document = as_document(execution, assignment, result, judgement)
+    if snapshot is not None:
+        document["prometheus"] = snapshot.document()
+        execution.attach(PROMETHEUS, json.dumps(document["prometheus"], ensure_ascii=False))
     execution.attach(RESULT, json.dumps(document, ensure_ascii=False, separators=(",", ":")))
     execution.attach(REPORT, render(document))
     execution.attach(TABLES, as_csv(tables(document)))
@@ -54,10 +67,12 @@ def as_document(
         },
         "workload": assignment.workload.model_dump(mode="json"),
         "journeys": assignment.journeys,
-        "settings": settings.model_dump(mode="json", exclude={"workloads", "allowed_hosts"}),
+        "settings": settings.model_dump(mode="json", exclude=HIDDEN),
         "measures": [each.model_dump(mode="json") for each in run.measures],
         "checks": [each.model_dump(mode="json") for each in judgement.checks],
         "findings": [each.model_dump(mode="json") for each in run.findings],
+        **_volume(result),
+        "phases": [_phase(each, result) for each in assignment.workload.phases],
         "seconds": [_second(each) for each in result.timeline()],
         "response": result.response.pack(),
         "service": result.service.pack(),
@@ -67,13 +82,38 @@ def as_document(
         "examples": [each for kept in result.examples.values() for each in kept],
         "slowest": result.slowest,
         "generators": {
-            "resident_bytes": list(result.rss.values()),
-            "descriptors": list(result.descriptors.values()),
+            "workers": sorted(result.rss),
+            "resident_bytes": [result.rss[each] for each in sorted(result.rss)],
+            "descriptors": [result.descriptors[each] for each in sorted(result.rss)],
             "descriptor_limit": result.descriptor_limit,
             "clock_step": result.clock_step,
             "incidents": result.incidents,
         },
     }  # fmt: skip
+
+
+def _volume(result: Result) -> dict[str, Any]:
+    """How much data the CRM held; absent if that is not known, and then why."""
+    if result.volume:
+        return {"data_volume": result.volume}
+    return {"data_volume_unknown": result.volume_problem or "nobody looked"}
+
+
+def _phase(phase: Phase, result: Result) -> dict[str, Any]:
+    """One step of the run: who was there, what they sent, and how the generators were."""
+    seconds = [each for each in result.timeline() if each.phase == phase.name]
+    health = result.health.get(phase.name, PhaseHealth())
+    requests = sum(each.requests for each in seconds)
+    return {
+        "name": phase.name,
+        "judged": phase.judged,
+        "seconds": len(seconds),
+        "users": max((each.users for each in seconds), default=0),
+        "requests": requests,
+        "rate": requests / len(seconds) if seconds else None,
+        "lag": health.lag.percentile(0.99),
+        "cpu": health.busiest(),
+    }
 
 
 def _second(second: Second) -> dict[str, Any]:

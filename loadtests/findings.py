@@ -5,8 +5,13 @@ from __future__ import annotations
 from crmops.execute import Execution
 from crmops.record import Verdict
 from crmops.verdict import Judgement
-from loadtests.recording import THROTTLED, Key, Recording
+from loadtests.assignment import Assignment
+from loadtests.buckets import Buckets
+from loadtests.measures import judged_part, split
+from loadtests.recording import ANSWERED, NEUTRAL, THROTTLED, Key, Recording
 from loadtests.result import Result
+from loadtests.verdict import instrument_doubts
+from loadtests.workload import Workload
 
 ADVICE = {
     "server": "read the CRM's error log at the time of the run",
@@ -21,23 +26,76 @@ ADVICE = {
 CRITICAL = 0.05
 """Share of an operation's calls from which its failing is critical."""
 
+CULPRITS = 3
+"""Operations that are named when an objective was missed."""
+
 
 def add_findings(
-    execution: Execution, result: Result, left_out: tuple[str, ...], judgement: Judgement
+    execution: Execution, assignment: Assignment, result: Result, judgement: Judgement
 ) -> None:
-    """Add a finding for everything that failed, was throttled or was left out."""
+    """Add a finding for everything that failed, was throttled, is in doubt or was left out."""
     if result.lost:
-        execution.finding("a load generator was lost", result.hint or result.lost, "critical")
+        execution.finding(
+            "a load generator was lost", result.lost, "critical", "generator",
+            suggestion=result.hint,
+        )  # fmt: skip
     for check in judgement.checks:
         if check.verdict is Verdict.FAIL:
-            execution.finding(f"objective missed: {check.objective}", check.reason, "critical")
+            execution.finding(
+                f"objective missed: {check.objective}", check.reason, "critical",
+                suggestion=culprits(result, assignment.workload, check.objective.measure),
+            )  # fmt: skip
+    _doubts(execution, assignment, result)
     _failures(execution, result, result.response, "")
     _failures(execution, result, result.journeys, "journey ")
     _throttled(execution, result)
-    for name in left_out:
+    for name in assignment.left_out:
         execution.finding(
-            f"journey {name} was left out", "this CRM's connector cannot walk it", "info", name
-        )
+            f"journey {name} was left out", "this CRM's connector cannot walk it", "info", name,
+            suggestion="give the profile this power, or take the journey out of the workload",
+        )  # fmt: skip
+
+
+def _doubts(execution: Execution, assignment: Assignment, result: Result) -> None:
+    if result.lost or not result.response.cells:
+        return
+    workload, measures = assignment.workload, execution.run.measures
+    for doubt in instrument_doubts(result, workload, measures, assignment.settings):
+        execution.finding(
+            "the numbers are in doubt", doubt.reason, "warning", "generator",
+            suggestion=doubt.suggestion,
+        )  # fmt: skip
+
+
+def culprits(result: Result, workload: Workload, measure: str) -> str:
+    """Where to begin when an objective was missed: the operations that have the largest part."""
+    stem, chosen = split(measure)
+    if "operation" in chosen:
+        return ""
+    journeys = stem == "journey.failed.ratio"
+    part = judged_part(result.journeys if journeys else result.response, workload, chosen)
+    weights: dict[str, float] = {}
+    for key, cell in part.cells.items():
+        weight = _weight(stem, key, cell)
+        weights[key.operation] = weights.get(key.operation, 0.0) + weight
+    whole = sum(weights.values())
+    worst = sorted((name for name in weights if weights[name]), key=lambda name: -weights[name])
+    words = [f"{name} ({weights[name] / whole:.0%})" for name in worst[:CULPRITS]]
+    return f"begin with {', '.join(words)} {_share_of(stem)}" if words else ""
+
+
+def _weight(stem: str, key: Key, cell: Buckets) -> float:
+    if stem.endswith("throttled.ratio"):
+        return cell.count if key.outcome == THROTTLED else 0
+    if stem.endswith(".ratio"):
+        return 0 if key.outcome in NEUTRAL else cell.count
+    return cell.total if key.outcome in ANSWERED else 0
+
+
+def _share_of(stem: str) -> str:
+    if stem.endswith("throttled.ratio"):
+        return "of the throttled calls"
+    return "of the failures" if stem.endswith(".ratio") else "of all the time waited"
 
 
 def _failures(execution: Execution, result: Result, recording: Recording, kind: str) -> None:
@@ -55,9 +113,10 @@ def _failures(execution: Execution, result: Result, recording: Recording, kind: 
         advice = ADVICE.get(outcome, "")
         execution.finding(
             f"{kind}{operation}: {outcome} in {count} of {totals[operation]}",
-            "; ".join(each for each in (example, advice) if each),
+            example,
             "critical" if share >= CRITICAL else "warning",
             operation,
+            suggestion=advice,
         )
 
 
@@ -79,6 +138,8 @@ def _throttled(execution: Execution, result: Result) -> None:
             f"the CRM throttled {part.counted()} calls",
             f"{names}; each was sent again after the time it asked for",
             "info",
+            "limits",
+            suggestion="raise the limit of these accounts, or ask for it in fewer calls",
         )
 
 

@@ -72,7 +72,7 @@ class Measures:
     """Takes the measures of a result; phases that are not judged count only when named."""
 
     def __init__(self, result: Result, workload: Workload) -> None:
-        self._result = result
+        self._result, self._workload = result, workload
         self._judged = {phase.name for phase in workload.phases if phase.judged}
 
     def all(self, wanted: Iterable[str] = ()) -> list[Measure]:
@@ -174,9 +174,16 @@ class Measures:
         return Measure(name=name, value=value, unit=Unit.RATIO, observed=total)
 
     def _part(self, recording: Recording, chosen: dict[str, str]) -> Recording:
-        def fits(key: Key) -> bool:
-            if "phase" not in chosen and key.phase not in self._judged:
-                return False
-            return all(getattr(key, label) == value for label, value in chosen.items())
+        return judged_part(recording, self._workload, chosen)
 
-        return recording.where(fits)
+
+def judged_part(recording: Recording, workload: Workload, chosen: dict[str, str]) -> Recording:
+    """What a selector chooses; phases that are not judged only where it names one."""
+    judged = {phase.name for phase in workload.phases if phase.judged}
+
+    def fits(key: Key) -> bool:
+        if "phase" not in chosen and key.phase not in judged:
+            return False
+        return all(getattr(key, label) == value for label, value in chosen.items())
+
+    return recording.where(fits)

@@ -9,6 +9,9 @@ from crmops.units import human_value
 from loadtests.charts import Line, heatmap, line_chart
 from loadtests.recording import THROTTLED, Recording
 
+KINDS = "abcdef"
+"""Looks of the lines of a chart; no more series of a query are drawn."""
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -29,7 +32,12 @@ def render(document: dict[str, Any]) -> str:
         document=document,
         tables=tables(document),
         service=by(service, "operation"),
-        charts=charts(document["seconds"]),
+        steps=steps(document),
+        health=health(document),
+        charts=[*charts(document["seconds"]), *figures(document.get("prometheus"))],
+        silent=[
+            each for each in document.get("prometheus", {}).get("queries", ()) if not each["series"]
+        ],
         heat=heatmap(document["seconds"]),
     )
 
@@ -52,6 +60,52 @@ def by(recording: Recording, label: str) -> list[dict[str, Any]]:
     for key, cell in sorted(recording.cells.items()):
         parts.setdefault(getattr(key, label), Recording()).cells[key] = cell
     return [{"name": name, **_row(part)} for name, part in parts.items()]
+
+
+def steps(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The phases with what the people in them saw."""
+    seen = {row["name"]: row for row in by(Recording.unpack(document["response"]), "phase")}
+    nothing = _row(Recording())
+    return [{**seen.get(each["name"], nothing), **each} for each in document["phases"]]
+
+
+def health(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """How the generators were: what was measured, and from where on nothing is believed."""
+    found = {each["name"]: each for each in document["measures"]}
+    limits = document["settings"].get("instrument", {})
+    bounds = (
+        ("instrument.loop_lag.p99", "event loop's lag, p99", "<=", limits.get("loop_lag")),
+        ("instrument.cpu.ratio", "CPU of the busiest, of one core", "<=", limits.get("cpu")),
+        ("instrument.sent.ratio", "calls that left on time", ">=", limits.get("sent")),
+        ("instrument.held", "calls held back by the rate cap", "<=", 0),
+        ("instrument.rss", "memory of all", "", None),
+    )
+    return [
+        {**found[name], "what": what, "op": op, "limit": limit}
+        for name, what, op, limit in bounds
+        if name in found
+    ]
+
+
+def figures(snapshot: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """A chart for each query of Prometheus that has series: those that reach highest."""
+    found = []
+    for each in (snapshot or {}).get("queries", ()):
+        step = snapshot["step"] if snapshot else 1
+        lines = [
+            Line(_labels(series["labels"]) or each["name"], kind, series["values"])
+            for kind, series in zip(KINDS, each["series"], strict=False)
+        ]
+        if lines:
+            at = [step * moment for moment in range(len(lines[0].values))]
+            more = each["left_off"] + len(each["series"]) - len(lines)
+            chart = {"chart": line_chart(lines, at), "note": each["query"], "more": more}
+            found.append({"title": f"Prometheus: {each['name']}", **chart})
+    return found
+
+
+def _labels(labels: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in labels.items())
 
 
 def _row(part: Recording) -> dict[str, Any]:

@@ -90,6 +90,8 @@ class Result:
     elapsed: float = 0.0
     stopped_on_breach: str = ""
     spans_problem: str = ""
+    volume: dict[str, int] = field(default_factory=dict)
+    volume_problem: str = ""
     incidents: list[str] = field(default_factory=list)
     lost: str = ""
     hint: str = ""

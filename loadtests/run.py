@@ -10,7 +10,7 @@ from importlib.metadata import version
 from crmops.errors import AlreadyRunning
 from crmops.execute import Execution, executing
 from crmops.history import History
-from crmops.record import Kind, Run, Verdict
+from crmops.record import Kind, Run, Verdict, utc_now
 from crmops.verdict import Judgement
 from loadtests.assignment import Assignment, check_login
 from loadtests.drive import put_under_load
@@ -18,9 +18,11 @@ from loadtests.evidence import attach_evidence
 from loadtests.findings import add_findings
 from loadtests.live import Watch
 from loadtests.measures import Measures
+from loadtests.prometheus import snapshot_findings, take_snapshot
 from loadtests.result import Result
 from loadtests.serverside import look_up_spans, span_findings
 from loadtests.verdict import judge_run
+from loadtests.volume import look_at_volume
 from loadtests.writes import Writes, data_findings, data_measures, look_after_writes
 
 CLAIM_SPARE = 300.0
@@ -52,13 +54,18 @@ def run_load(
         ) as execution,  # fmt: skip
     ):
         check_login(assignment)
+        volume = look_at_volume(target)
         result = put_under_load(assignment, execution, watch)
+        result.volume, result.volume_problem = volume
+        over = utc_now()
         look_up_spans(target, result)  # before the server forgets them
         writes = look_after_writes(assignment, execution)
+        snapshot = take_snapshot(assignment.settings.prometheus, over, result.elapsed)
         judgement = conclude(assignment, execution, result, writes)
         span_findings(execution, result)
-        add_findings(execution, result, assignment.left_out, judgement)
-        attach_evidence(execution, assignment, result, judgement)
+        add_findings(execution, assignment, result, judgement)
+        snapshot_findings(execution, snapshot, assignment.settings.prometheus)
+        attach_evidence(execution, assignment, result, judgement, snapshot)
     return execution.run
 
 

@@ -61,16 +61,24 @@ def span_findings(execution: Execution, result: Result) -> None:
             f"{_where(span)}; trace {each['trace']}",
             "info",
             operation,
+            suggestion=_advice(span),
         )
     if result.spans_problem:
-        execution.finding("the server's spans were not read", result.spans_problem, "info")
+        execution.finding(
+            "the server's spans were not read", result.spans_problem, "info", "trace",
+            suggestion="give the target a login that may read them",
+        )  # fmt: skip
 
 
 def _where(span: dict[str, Any]) -> str:
     if span["database_seconds"] is None:
         return "how long the database took is not known"
     spent = human_value(span["database_seconds"], "seconds")
+    return f"{span['database_calls']} database calls took {spent}"
+
+
+def _advice(span: dict[str, Any]) -> str:
+    if span["database_seconds"] is None:
+        return "follow the trace in the server's own tracing"
     share = span["database_seconds"] / span["seconds"] if span["seconds"] else 0.0
-    calls = f"{span['database_calls']} database calls took {spent}"
-    advice = "look at its queries" if share >= 0.5 else "the time goes elsewhere in the server"
-    return f"{calls}: {advice}"
+    return "look at its queries" if share >= 0.5 else "the time goes elsewhere in the server"

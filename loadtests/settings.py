@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -70,6 +71,55 @@ class Abort(_Part):
     ] = 10.0
 
 
+FIGURES = {
+    "CPU, share": '1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[$window]))',
+    "memory, share": "1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes",
+    "disk, share busy": "max by (instance) (rate(node_disk_io_time_seconds_total[$window]))",
+    "PostgreSQL connections": "sum by (instance, state) (pg_stat_activity_count)",
+    "refcrm requests a second": "sum by (status) (rate(refcrm_http_requests_total[$window]))",
+    "refcrm p95, seconds": "histogram_quantile(0.95, sum by (le) "
+    "(rate(refcrm_http_request_duration_seconds_bucket[$window])))",
+    "refcrm database connections in use": "refcrm_database_connections"
+    " - refcrm_database_connections_idle",
+    "refcrm access log entries waiting": "refcrm_access_log_waiting",
+}
+"""What Prometheus is asked for: of the node exporter, the PostgreSQL exporter and refcrm."""
+
+
+def _address(value: str) -> str:
+    parts = urlsplit(value)
+    problem = {}
+    if "@" in parts.netloc:
+        problem = {"problem": "there is a login in it", "hint": "Use username and password."}
+    elif value and (parts.scheme not in ("http", "https") or not parts.hostname):
+        problem = {"problem": "this is no address", "hint": "Write it as http://prometheus:9090."}
+    if problem:
+        raise PydanticCustomError("setting", "{problem}", problem)
+    return value.rstrip("/")
+
+
+class Prometheus(_Part):
+    """The Prometheus that watches the servers; asked after the load for what it saw."""
+
+    url: Annotated[str, AfterValidator(_address)] = Field(
+        default="", description="its address; empty: nothing is asked"
+    )
+    username: str = Field(default="", description="for HTTP's basic authentication")
+    password: Secret | None = Field(default=None, description="likewise")
+    queries: dict[str, str] = Field(
+        default_factory=dict,
+        description="PromQL by name, besides the usual ones; an empty one takes a usual one away",
+    )
+    window: Annotated[
+        Seconds, Field(gt=0, description="in place of $window in a query; four scrapes are enough")
+    ] = 60.0
+    timeout: Annotated[Seconds, Field(gt=0, description="for one query")] = 10.0
+
+    def chosen(self) -> dict[str, str]:
+        """The usual queries and one's own, without those that were taken away."""
+        return {name: query for name, query in {**FIGURES, **self.queries}.items() if query}
+
+
 class Distributed(_Part):
     """Workers on other machines instead of processes on this one."""
 
@@ -132,6 +182,7 @@ class Settings(_Part):
     follow_redirects: Annotated[
         int, Field(ge=0, le=10, description="redirects followed for one call, on the same host")
     ] = 0
+    prometheus: Prometheus = Prometheus()
     cleanup: bool = Field(default=True, description="delete what the run has created, at its end")
 
     @property

@@ -33,7 +33,7 @@ def standing(
         judged = Judgement(verdict=Verdict.UNKNOWN, reason=f"every objective {LATER}")
     doubts = health_doubts(result, list(measures.instrument()), settings)
     if doubts:
-        reason = "; ".join(doubts)
+        reason = "; ".join(each.reason for each in doubts)
         judged = judged.model_copy(update={"verdict": Verdict.UNKNOWN, "reason": reason})
     by_measure = {str(each.objective): each for each in judged.checks}
     checks = tuple(by_measure.get(str(each)) or _later(each) for each in objectives)

@@ -29,6 +29,7 @@ ROUTES: tuple[Entry, ...] = (
     Entry("GET", _ALL, listing.list_records, "list", ()),
     Entry("POST", _ALL, records.create_record, "create", ()),
     Entry("GET", "/api/v1/{entity}/search", listing.search_records, "search", ()),
+    Entry("GET", "/api/v1/{entity}/count", listing.count_records, "count", ()),
     Entry("POST", "/api/v1/{entity}/query", query.query_records, "query", ()),
     Entry("GET", "/api/v1/reports/pipeline", business.pipeline_report, "report", ()),
     Entry("GET", "/api/v1/meta/{entity}", meta.describe_entity, "describe", ()),

@@ -79,6 +79,15 @@ def _team(entity: Entity, who: Principal, owner: str | None, arguments: Argument
     return None
 
 
+async def count_records(call: Call) -> Answer:
+    """GET /api/v1/{entity}/count: how many records the caller may see."""
+    arguments = Arguments()
+    mine = visible(call.entity, call.reader, arguments)
+    statement = f"select count(*) as count from {call.entity.name} r where true{mine}"
+    rows = await call.services.database.fetch(statement, arguments.values)
+    return answer({"count": rows[0]["count"]})
+
+
 async def search_records(call: Call) -> Answer:
     """GET /api/v1/{entity}/search?q=: records that begin with or contain the text."""
     entity, limit = call.entity, call.limit()

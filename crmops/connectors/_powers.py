@@ -118,6 +118,17 @@ class Describing(RestCore):
         return tuple(_field(one, reply, operation, dialect) for one in fields)
 
 
+class Counting(RestCore):
+    """Has the power Counts."""
+
+    def count(self, entity: str) -> Talk[int]:
+        operation = given(self.profile.powers.count)
+        dialect = self.dialect(entity)
+        call = self.call(operation, f"{dialect.plural}.count", {}, dialect)
+        reply = yield from self.ask(call)
+        return count(look(json_of(reply), operation.count), reply, "a count")
+
+
 class Feeding(RestCore):
     """Has the power Feeds."""
 

@@ -83,6 +83,14 @@ class Describe(Operation):
     values: SpotField = Field(default=("values",), description="the place of the allowed values")
 
 
+class Count(Operation):
+    """How many records of an entity there are."""
+
+    path_default: ClassVar[str] = "{path}/count"
+
+    count: SpotField = Field(default=("count",), description="the place of the number")
+
+
 class Modified(Records):
     offers: ClassVar[tuple[str, ...]] = ("since", *PAGE)
 
@@ -109,4 +117,5 @@ class Powers(Part):
     export: Export | None = Field(default=None, description="bulk export")
     bulk_import: Import | None = Field(default=None, alias="import", description="bulk import")
     describe: Describe | None = Field(default=None, description="field metadata")
+    count: Count | None = Field(default=None, description="numbers of records")
     feeds: Feeds | None = Field(default=None, description="feeds of changes and deletions")

@@ -4,7 +4,8 @@ A connector turns neutral operations into Calls and Replies into records or one 
 Every operation is a generator: it yields Calls and receives Replies, so that the same code runs
 under gevent, httpx or an in-memory driver.  One instance serves one person (it holds the token).
 Extra powers are extra Protocols (``Converts``, ``Reports``, ``Exports``, ``Imports``,
-``Describes``, ``Feeds``, ``Spans``), found by ``isinstance``; nobody raises "not supported".
+``Describes``, ``Counts``, ``Feeds``, ``Spans``), found by ``isinstance``; nobody raises "not
+supported".
 """
 
 from __future__ import annotations
@@ -219,6 +220,13 @@ class Spans(Protocol):
     """Can say what it did for a request, by the trace id that the request carried."""
 
     def spans(self, trace_id: str) -> Talk[tuple[Span, ...]]: ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """Can say how many records of an entity there are, of those that its login may see."""
+
+    def count(self, entity: str) -> Talk[int]: ...
 
 
 @runtime_checkable

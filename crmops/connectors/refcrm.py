@@ -203,6 +203,11 @@ class RefCrm:
         fields = sequence(body.get("fields"), reply, "fields")
         return tuple(_field(mapping(one, reply, "fields"), reply) for one in fields)
 
+    def count(self, entity: str) -> Talk[int]:
+        plural = plural_of(entity)
+        reply = yield from self._ask("GET", f"/{plural}/count", f"{plural}.count")
+        return count(mapping(json_of(reply), reply, "a count").get("count"), reply, "a count")
+
     def modified_since(self, entity: str, since: str, cursor: str | None = None) -> Talk[Page]:
         return (yield from self._feed(entity, "modified", since, cursor))
 

@@ -15,6 +15,7 @@ from crmops.config.explain import explain
 from crmops.config.reader import nearest
 from crmops.connectors._powers import (
     Converting,
+    Counting,
     Describing,
     Exporting,
     Feeding,
@@ -35,6 +36,7 @@ _CLASSES: dict[str, type[RestCore]] = {
     "export": Exporting,
     "bulk_import": Importing,
     "describe": Describing,
+    "count": Counting,
     "feeds": Feeding,
 }
 

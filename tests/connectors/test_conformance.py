@@ -15,6 +15,7 @@ from crmops.connectors import connect, connectors
 from crmops.connectors.base import (
     Connector,
     Converts,
+    Counts,
     Describes,
     Exports,
     Feeds,
@@ -290,6 +291,17 @@ def test_metadata_says_what_is_required_and_allowed(enter: Any) -> None:
     assert fields["stage"].values[0] == "prospecting"
     kinds = {name: fields[name].type for name in ("name", "amount", "close_date", "created_at")}
     assert kinds == {"name": "text", "amount": "number", "close_date": "date", "created_at": "time"}
+
+
+def test_records_are_counted(enter: Any) -> None:
+    person = enter()
+    person.must_have(Counts)
+    before = person.do(person.crm.count("campaign"))
+    one = person.do(person.crm.create("campaign", {"name": "Counted"}))
+    assert person.do(person.crm.count("campaign")) == before + 1
+    person.do(person.crm.delete("campaign", one.id))
+    listed = person.all_of(lambda c: person.crm.list("team", limit=100, cursor=c))
+    assert person.do(person.crm.count("team")) == len(listed)
 
 
 def test_feeds_carry_changes_and_deletions(enter: Any) -> None:

@@ -15,6 +15,7 @@ from crmops.connectors import connect
 from crmops.connectors.base import (
     Connector,
     Converts,
+    Counts,
     Describes,
     Exports,
     Feeds,
@@ -136,7 +137,7 @@ def test_a_code_in_a_good_status_counts(
 
 
 def test_powers_are_there_only_when_the_profile_has_them(make: Make, offline: Any) -> None:
-    powers = (Converts, Reports, Exports, Imports, Describes, Feeds)
+    powers = (Converts, Reports, Exports, Imports, Describes, Counts, Feeds)
     plain = make(PLAIN)
     assert isinstance(plain, Connector)
     assert not any(isinstance(plain, power) for power in powers)

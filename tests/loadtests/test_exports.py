@@ -89,6 +89,7 @@ def document(**run: Any) -> dict[str, Any]:
         "detail": "",
         "severity": "critical",
         "subject": "",
+        "suggestion": "",
     }
     span = {
         "span": "GET /slow", "seconds": 0.8, "database_calls": 7, "database_seconds": 0.75,
@@ -96,7 +97,15 @@ def document(**run: Any) -> dict[str, Any]:
     return {
         "run": {**described, **run},
         "workload": {"summary": "w", "users": 3, "model": "closed"},
-        "journeys": {}, "settings": {}, "generators": {},
+        "journeys": {}, "settings": {}, "data_volume_unknown": "nobody looked",
+        "generators": {
+            "workers": [0], "resident_bytes": [1 << 20], "descriptors": [9],
+            "descriptor_limit": 1024,
+        },
+        "phases": [
+            {"name": "day", "judged": True, "seconds": 2, "users": 3, "requests": 4, "rate": 2.0,
+             "lag": 0.001, "cpu": 0.1},
+        ],
         "measures": [{"name": "users", "value": 3.0, "unit": "count", "observed": 3}],
         "checks": [check], "findings": [finding],
         "seconds": [second, {**second, "at": 1, "p50": None, "p95": None, "p99": None}],

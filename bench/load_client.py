@@ -95,10 +95,12 @@ def locust_user(side: str, site: Any) -> type:
             self.client = Client(site, lambda reply: None, random.Random(1))
 
         @task
-        def ask(self) -> None:
-            sent = self.client.send(call)
-            site.books.response.add(key, int(sent.seconds * 1e6))
-            self.client.tell_locust(call, sent, failure=False)
+        def live(self) -> None:
+            # One task for all of a person's time, as in loadtests/child/person.py.
+            while True:
+                sent = self.client.send(call)
+                site.books.response.add(key, int(sent.seconds * 1e6))
+                self.client.tell_locust(call, sent, failure=False)
 
     return Lean
 

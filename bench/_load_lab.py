@@ -27,12 +27,16 @@ START_SECONDS = 120
 
 @dataclass(frozen=True)
 class Lab:
-    """A running reference CRM: its address, its people, and a directory for the history."""
+    """A running reference CRM: its address, its people, and a directory for the history.
+
+    ``database`` is its database as the role sees it that may only read.
+    """
 
     url: str
     password: str
     people: list[dict[str, str]]
     place: Path
+    database: str = ""
 
     def target(self, *, shared: int = 0) -> Target:
         """A target with everybody's account, or with ``shared`` seats of one integration login."""
@@ -97,4 +101,5 @@ def _opened(ready: Path, process: subprocess.Popen[bytes], place: Path) -> Lab:
     with Path(found["users_file"]).open(newline="") as lines:
         people = list(csv.DictReader(lines))
     password = Path(found["password_file"]).read_text().strip()
-    return Lab(found["url"], password, people, place)
+    database = found["database_url"].replace("//crm@", "//crm_audit@", 1)
+    return Lab(found["url"], password, people, place, database)

@@ -16,6 +16,9 @@ VOLUME_DRIFT = 0.1
 CRM is at work; a tenth more records changes no query plan."""
 
 
+VOLUME_SLACK = 100
+"""Records of an entity by which it may differ in any case: of a few, one is soon a tenth."""
+
 MOST_LAG = 0.02
 """Seconds of the generator's loop lag (p99) from which milliseconds of the CRM cannot be told: on a
 starved machine all medians were seen to grow a hundredfold, and this is what shows it."""
@@ -76,7 +79,7 @@ def _volumes(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[str]:
         yield "the data volume is known of one run only"
     for entity in sorted(set(before) & set(after)):
         was, now = before[entity], after[entity]
-        if abs(now - was) > VOLUME_DRIFT * max(was, now, 1):
+        if abs(now - was) > max(VOLUME_DRIFT * max(was, now), VOLUME_SLACK):
             yield f"the CRM holds {now:,.0f} {entity}, held {was:,.0f}"
 
 

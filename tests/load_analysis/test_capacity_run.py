@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from loadtests.capacity.steps import Outcome, Step
 from loadtests.settings import Samples, Settings
 from loadtests.workload import Workload
 from tests.conftest import TargetFactory
+from tests.loadtests.browsing import chromium
 
 WORKLOAD = Workload.model_validate(
     {
@@ -36,6 +39,7 @@ SETTINGS = Settings(
 )
 
 
+@pytest.mark.browser
 def test_a_search_is_a_run_with_its_steps(history: History, target_factory: TargetFactory) -> None:
     attempts = Attempts(target_factory(), WORKLOAD, SETTINGS, history, 2, 1)
     told: list[Step] = []
@@ -55,13 +59,35 @@ def test_a_search_is_a_run_with_its_steps(history: History, target_factory: Targ
     assert [each.run for each in told] == [each.id for each in reversed(steps)]
     made = json.loads((history.artifacts(run.id) / "capacity.json").read_text())
     assert [each["users"] for each in made["steps"]] == [4, 8, 8]
-    page = (history.artifacts(run.id) / "capacity.html").read_text()
-    assert run.reason in page
-    assert all(each.id in page for each in steps)
-    assert "src=" not in page
-    assert "http://" not in page
+    _check_page(history.artifacts(run.id) / "capacity.html", made)
     assert len(run.evidence) == 2
     assert all(history.files.intact(each) for each in run.evidence)
+
+
+def _check_page(path: Path, made: dict[str, Any]) -> None:
+    """The page in Chromium asks nobody and says what the JSON says."""
+    with chromium("file://") as watched:
+        page = watched.page
+        page.goto(path.as_uri())
+        assert page.inner_text("#verdict") == made["run"]["verdict"]
+        assert page.inner_text("#reason") == made["run"]["reason"]
+        assert watched.table("steps")[1:] == [
+            [
+                str(each["users"]),
+                f"{each['seconds']:g}",
+                each["outcome"],
+                f"{each['throughput']:.1f}",
+                f"{each['p95']:.4f}",
+                each["reason"],
+                each["run"],
+            ]
+            for each in made["steps"]
+        ]
+        assert page.locator("svg circle.met, svg rect.missed").count() == 2 * len(made["steps"])
+        assert made["law"] is None  # of two numbers of people there is none
+        assert (
+            page.inner_text("#law") == "Too few different numbers of people were tried to fit one."
+        )
 
 
 def test_a_demand_is_met_missed_or_open() -> None:

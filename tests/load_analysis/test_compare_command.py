@@ -102,6 +102,12 @@ def test_runs_that_differ_in_more_than_the_build(
     assert said.err.startswith("warning: compared anyway: ")
 
 
+def test_a_few_records_more_are_the_same_data(config: Path, history: History) -> None:
+    before, after = {"contacts": 20_000, "teams": 3}, {"contacts": 21_500, "teams": 90}
+    one, two = (stored(history, document(at, data_volume=v)) for at, v in ((1, before), (2, after)))
+    assert compare(config, one.id, two.id) == 0
+
+
 def test_every_kind_has_its_message_and_the_reverse() -> None:
     assert {each.stem for each in BAD.glob("*.txt")} == set(KINDS) != set()
 

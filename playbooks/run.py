@@ -25,12 +25,12 @@ from playbooks.judge import Finished, conclude, measures_of
 from playbooks.leftovers import make_scratch, own, scratch_name, sweep, tear_down
 from playbooks.newest import newest_moment
 from playbooks.people import choose_people, write_people
-from playbooks.postgres import copy_binaries, find_binaries
-from playbooks.providers import check_provider, taken_by
+from playbooks.postgres import find_binaries
+from playbooks.providers import check_provider, provider_of, providers, taken_by
 from playbooks.retention import as_kept, to_remove
 from playbooks.runner import Event, run_playbook
 from playbooks.settings import Settings
-from playbooks.source import parse_address, server_major, source_address, write_service
+from playbooks.source import source_address
 from playbooks.standards import load_standards
 
 Say = Callable[[str], None]
@@ -83,12 +83,11 @@ def back_up(room: Room) -> Run:
     when it could not begin; a Run that began is recorded whatever happens.
     """
     with alone(room), executing_in(room, Kind.BACKUP, "database") as execution:
-        parameters = parse_address(source_address(room.target))
-        job = make_job(
-            room, execution, room.catalogue.place(execution.id), server_major(parameters)
-        )
+        address, engine = source_address(room.target), check_provider(room.target).engine
+        place = room.catalogue.place(execution.id)
+        job = make_job(room, execution, place, engine.major(address))
         with prepared(job) as ready:
-            write_service(ready, parameters)
+            engine.introduce(ready, address)
             finished = _play(room, execution, ready, "backup.yml", "pg_backup")
             _judge(room, execution, finished)
         _thin_out(room, execution)
@@ -226,7 +225,7 @@ def make_job(room: Room, execution: Execution, backup: Path, major: int | None =
         provider=provider,
         repository=Path(kept).absolute() if kept else default_repository(room, provider),
         stanza=room.target.backup.stanza or room.target.name,
-        binaries=find_binaries(access.binaries if access else "", major),
+        binaries=providers()[provider].engine.binaries(access, major),
         incident=utc_now(),
         settings=room.settings,
     )
@@ -257,11 +256,8 @@ def prepared(job: Job) -> Iterator[Job]:
 
 def _give_binaries(job: Job) -> Job:
     """PostgreSQL's user gets the scratch directory, and programs that it can reach."""
-    user = osuser.substitute()
-    osuser.give_tree(job.scratch, user)
-    if osuser.reachable(job.binaries, user):
-        return job
-    return job.model_copy(update={"binaries": copy_binaries(job.binaries, job.scratch / "pg")})
+    osuser.give_tree(job.scratch, osuser.substitute())
+    return provider_of(job).engine.reachable(job)
 
 
 def _play(room: Room, execution: Execution, job: Job, playbook: str, role: str) -> Finished:

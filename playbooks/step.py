@@ -10,12 +10,14 @@ import importlib
 import re
 import sys
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 
 from crmops.errors import CrmopsError, ExitCode
 from playbooks.errors import CheckFailed
 from playbooks.instance import death_of
 from playbooks.job import Job, Outcome, Stage, load_job
+from playbooks.providers import provider_of
 from playbooks.report import Report
 
 _EXITS = {
@@ -50,8 +52,7 @@ def run_stage(job: Job, name: str) -> Stage:
     """Run one stage; whatever happens becomes its record."""
     report = Report(name)
     try:
-        module = importlib.import_module(f"playbooks.stages.{name}")
-        module.run(job, report)
+        importlib.import_module(_module(job, name)).run(job, report)
     except CrmopsError as error:
         # A check that failed because the instance was killed says nothing about the backup.
         cause = death_of(job) or error
@@ -65,6 +66,12 @@ def run_stage(job: Job, name: str) -> Stage:
         return report.stage(Outcome.ERROR, f"defect: {type(error).__name__} at {where}")
     failure = report.first_failure()
     return report.stage(Outcome.FAIL if failure else Outcome.OK, failure)
+
+
+def _module(job: Job, name: str) -> str:
+    """The module of a stage: the engine's own, else the common one."""
+    own = f"{provider_of(job).engine.stages}.{name}"
+    return own if find_spec(own) is not None else f"playbooks.stages.{name}"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from crmops.errors import CannotRun
 from playbooks import osuser
-from playbooks.catalogue import Manifest
+from playbooks.catalogue import Catalogue, Manifest
+from playbooks.engines import Engine
 from playbooks.errors import CheckFailed
 from playbooks.job import Job
 from playbooks.report import Report
@@ -38,14 +39,14 @@ class Stored:
 class Provider(Protocol):
     """One way to back a database up and to bring it back.
 
-    ``engine`` names the stages that understand its servers (``postgresql`` or ``mariadb``),
-    ``programs`` what must be installed.  A method that finds the backup to be bad raises
-    CheckFailed or writes a failed check; one that could not do its work raises CannotRun.
+    ``engine`` is the kind of server that it is for, ``programs`` what must be installed.  A method
+    that finds the backup to be bad raises CheckFailed or writes a failed check; one that could not
+    do its work raises CannotRun.
     """
 
     name: str
     summary: str
-    engine: str
+    engine: Engine
     programs: tuple[str, ...]
 
     def check(self, job: Job) -> None:
@@ -134,3 +135,13 @@ def need_unaltered(
         )  # fmt: skip
     if wrong:
         raise CheckFailed(f"the backup's files are damaged: {'; '.join(wrong[:5])}")
+
+
+def in_catalogue(job: Job, provider: str) -> tuple[Stored, ...]:
+    """What the catalogue has sealed of one provider, oldest first."""
+    catalogue = Catalogue(job.backup.parent.parent, job.backup.parent.name)
+    found = [each for each in catalogue.manifests() if each.provider == provider]
+    return tuple(
+        Stored(each.label, each.system_identifier, each.bytes, each.parents)
+        for each in reversed(found)
+    )

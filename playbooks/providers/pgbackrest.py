@@ -16,6 +16,7 @@ from crmops.binaries import need_binary, tool_environment
 from crmops.errors import CannotRun
 from playbooks import osuser
 from playbooks.catalogue import Manifest
+from playbooks.engines import POSTGRESQL
 from playbooks.errors import CheckFailed
 from playbooks.job import Job, write_atomically
 from playbooks.postgres import Done, run_program
@@ -33,7 +34,7 @@ class PgBackRestProvider:
 
     name = "pgbackrest"
     summary = "pgBackRest with a repository in a directory"
-    engine = "postgresql"
+    engine = POSTGRESQL
     programs = ("pgbackrest",)
 
     def check(self, job: Job) -> None:

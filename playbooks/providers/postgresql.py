@@ -12,11 +12,12 @@ from pathlib import Path
 
 from crmops.errors import CannotRun
 from playbooks import osuser
-from playbooks.catalogue import Catalogue, Manifest
+from playbooks.catalogue import Manifest
+from playbooks.engines import POSTGRESQL
 from playbooks.errors import CheckFailed
 from playbooks.job import Job
 from playbooks.postgres import control_data, run_tool
-from playbooks.providers.base import Stored, need_archive, need_unaltered
+from playbooks.providers.base import Stored, in_catalogue, need_archive, need_unaltered
 from playbooks.report import Report
 from playbooks.source import SERVICE
 from playbooks.tree import copy_tree, files_of, hash_tree, move_tree, size_of
@@ -30,7 +31,7 @@ class PostgresqlProvider:
 
     name = "postgresql"
     summary = "pg_basebackup and the source's archive"
-    engine = "postgresql"
+    engine = POSTGRESQL
     programs = ("pg_basebackup", "pg_verifybackup", "pg_controldata")
 
     def check(self, job: Job) -> None:
@@ -80,11 +81,7 @@ class PostgresqlProvider:
 
     def list(self, job: Job) -> tuple[Stored, ...]:
         """What the catalogue has sealed."""
-        catalogue = Catalogue(job.backup.parent.parent, job.backup.parent.name)
-        found = [each for each in catalogue.manifests() if each.provider == self.name]
-        return tuple(
-            Stored(each.id, each.system_identifier, each.bytes) for each in reversed(found)
-        )
+        return in_catalogue(job, self.name)
 
     def restore(self, job: Job, manifest: Manifest) -> int:
         """Copy the files out of the catalogue."""

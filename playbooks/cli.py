@@ -278,7 +278,11 @@ def _list_table(found: list[Manifest], going: list[str]) -> object:
 
 
 def _plan_table(plan: Plan) -> object:
-    before = plan.seconds_last_time
+    before, expected = plan.seconds_last_time, plan.seconds_expected
+    stages = [
+        f"{each} {human_value(took, Unit.SECONDS)}" if took is not None else each
+        for each, took in ((name, plan.stage_seconds.get(name)) for name in plan.stages)
+    ]
     rows = [
         ("backup", f"{plan.backup}, {human_value(plan.age_seconds, Unit.SECONDS)} old"),
         ("recover to", plan.recover_to),
@@ -287,7 +291,8 @@ def _plan_table(plan: Plan) -> object:
         ("space free", human_value(plan.bytes_free, Unit.BYTES)),
         ("segments to read", str(plan.segments)),
         ("last time", human_value(before, Unit.SECONDS) if before is not None else "never"),
-        ("stages", ", ".join(plan.stages)),
+        ("will take about", human_value(expected, Unit.SECONDS) if expected else "not known yet"),
+        ("stages, last time", ", ".join(stages)),
         ("objectives", "; ".join(plan.objectives)),
         ("obstacles", "; ".join(plan.obstacles) or "none"),
     ]

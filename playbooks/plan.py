@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from crmops.record import Kind, utc_now
+from crmops.record import Kind, Run, Verdict, utc_now
+from playbooks.evidence import EVIDENCE
 from playbooks.judge import objectives_of, stages_of
 from playbooks.run import Room
-from playbooks.stages.fetch import wanted_segments
+from playbooks.stages.fetch import space_for, wanted_segments
 from playbooks.tree import free_space
 from playbooks.wal import gaps
 
 
 class Plan(BaseModel):
-    """A drill as it would be carried out now.  Bytes and seconds; ``obstacles`` are for people."""
+    """A drill as it would be carried out now.  Bytes and seconds; ``obstacles`` are for people.
+
+    ``seconds_expected`` is what the newest drill that passed took, by the size of its backup and of
+    this one; None when there is no such drill.  ``stage_seconds`` are that drill's own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,6 +37,8 @@ class Plan(BaseModel):
     bytes_free: int
     segments: int
     seconds_last_time: float | None
+    seconds_expected: float | None
+    stage_seconds: dict[str, float]
     stages: tuple[str, ...]
     objectives: tuple[str, ...]
     obstacles: tuple[str, ...]
@@ -43,8 +52,10 @@ def plan_drill(room: Room, backup: str = "latest") -> Plan:
     chosen = room.catalogue.choose(backup)
     manifest = room.catalogue.read(chosen)
     names = wanted_segments(manifest)
+    last = _last_passed(room)
+    before = _stages(room, last)
     scratch = Path(room.settings.scratch or gettempdir())
-    needed = manifest.bytes + len(names) * manifest.segment_bytes
+    needed = space_for(manifest, len(names))
     free = free_space(scratch)
     access = room.target.database
     archive = access.archive_directory if access else ""
@@ -63,13 +74,36 @@ def plan_drill(room: Room, backup: str = "latest") -> Plan:
         bytes_needed=needed,
         bytes_free=free,
         segments=len(names),
-        seconds_last_time=_last_time(room),
+        seconds_last_time=last.seconds if last else None,
+        seconds_expected=_expected(last, before, manifest.bytes),
+        stage_seconds={name: float(each["seconds"]) for name, each in before.items()},
         stages=stages_of(Kind.DRILL, room.settings),
         objectives=tuple(map(str, objectives_of(Kind.DRILL, room.settings))),
         obstacles=tuple(obstacles),
     )
 
 
-def _last_time(room: Room) -> float | None:
-    last = room.history.latest(Kind.DRILL, room.target.name, "restore")
-    return last.seconds if last else None
+def _last_passed(room: Room) -> Run | None:
+    found = room.history.find(Kind.DRILL, room.target.name, "restore", finished=True, limit=20)
+    return next((each for each in found if each.verdict is Verdict.PASS), None)
+
+
+def _stages(room: Room, run: Run | None) -> dict[str, dict[str, Any]]:
+    """The stages of a run by name, from its evidence; nothing if that is gone or damaged."""
+    if run is None:
+        return {}
+    try:
+        text = (room.history.artifacts(run.id) / EVIDENCE).read_text(encoding="utf-8")
+        return {each["name"]: each for each in json.loads(text)["evidence"]["stages"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _expected(last: Run | None, stages: dict[str, dict[str, Any]], size: int) -> float | None:
+    if last is None or last.seconds is None:
+        return None
+    copied = float(stages.get("fetch", {}).get("facts", {}).get("bytes") or 0)
+    work = sum(float(each["seconds"]) for each in stages.values())
+    if not copied or work > last.seconds:
+        return last.seconds
+    return round(last.seconds - work + work * size / copied, 1)

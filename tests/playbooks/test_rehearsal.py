@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
+from crmops.history import open_history
 from crmops.record import Verdict
-from playbooks.run import drill, signed_by
+from playbooks.plan import plan_drill
+from playbooks.run import Room, drill, signed_by
 from tests.playbooks.conftest import PLANTED, Taken, nothing_left, with_settings, writing
 
 
@@ -63,6 +66,7 @@ def test_drill_restores_exactly_and_leaves_the_source_alone(
     after = {each.name: each.stat().st_ino for each in archive.iterdir()}
     assert archived.items() <= after.items(), "the drill changed the archive"
     assert any("Recover to the named instant" in each for each in lines)
+    _plan_knows_the_time(room, run.seconds)
     evidence = _evidence(taken, run.id)
     checks = {c["name"]: c["passed"] for each in evidence["stages"] for c in each["checks"]}
     assert checks["the application answers"], "refcrm was to serve the restored copy"
@@ -70,6 +74,18 @@ def test_drill_restores_exactly_and_leaves_the_source_alone(
     assert evidence["backup"] == taken.run.id and evidence["verdict"] == "pass"
     assert [e["name"] for e in evidence["stages"]][-1] == "tear_down"
     nothing_left(room, taken.run.id, run.id)
+
+
+def _plan_knows_the_time(room: Room, seconds: float | None) -> None:
+    """A plan tells what the drill before it took, by stage, and what twice the bytes would take."""
+    plan = plan_drill(room)
+    assert plan.seconds_last_time == seconds and plan.obstacles == ()
+    assert set(plan.stages) == set(plan.stage_seconds) and plan.bytes_free > plan.bytes_needed
+    assert plan.seconds_expected == pytest.approx(seconds, abs=0.2)
+    empty = open_history(f"sqlite:///{room.state / 'empty.sqlite'}", room.state / "empty")
+    unknown = replace(room, history=empty)
+    assert plan_drill(unknown).seconds_expected is None
+    empty.close()
 
 
 def test_planted_secret_is_nowhere(taken: Taken) -> None:

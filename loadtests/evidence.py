@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from crmops.execute import Execution
@@ -11,9 +12,10 @@ from loadtests.assignment import Assignment
 from loadtests.exports import as_csv, as_junit
 from loadtests.hlog import as_hlog
 from loadtests.prometheus import Snapshot
+from loadtests.recording import Key
 from loadtests.report import render, tables
 from loadtests.result import PhaseHealth, Result, Second
-from loadtests.workload import Phase
+from loadtests.workload import Workload
 
 FORMAT = 1
 """Version of result.json."""
@@ -72,7 +74,7 @@ def as_document(
         "checks": [each.model_dump(mode="json") for each in judgement.checks],
         "findings": [each.model_dump(mode="json") for each in run.findings],
         **_volume(result),
-        "phases": [_phase(each, result) for each in assignment.workload.phases],
+        "phases": _phases(assignment.workload, result),
         "seconds": [_second(each) for each in result.timeline()],
         "response": result.response.pack(),
         "service": result.service.pack(),
@@ -99,21 +101,35 @@ def _volume(result: Result) -> dict[str, Any]:
     return {"data_volume_unknown": result.volume_problem or "nobody looked"}
 
 
-def _phase(phase: Phase, result: Result) -> dict[str, Any]:
-    """One step of the run: who was there, what they sent, and how the generators were."""
-    seconds = [each for each in result.timeline() if each.phase == phase.name]
-    health = result.health.get(phase.name, PhaseHealth())
-    requests = sum(each.requests for each in seconds)
-    return {
-        "name": phase.name,
-        "judged": phase.judged,
-        "seconds": len(seconds),
-        "users": max((each.users for each in seconds), default=0),
-        "requests": requests,
-        "rate": requests / len(seconds) if seconds else None,
-        "lag": health.lag.percentile(0.99),
-        "cpu": health.busiest(),
-    }
+def _phases(workload: Workload, result: Result) -> list[dict[str, Any]]:
+    """Each step of the run: how long it lasted, who was there, what they sent, and how the
+    generators were.  A call belongs to the step in which it began.
+    """
+    found, begins = [], 0.0
+    for phase in workload.phases:
+        ends = begins + phase.seconds
+        lasted = max(min(result.elapsed, ends) - begins, 0.0)
+        seconds = [each for each in result.timeline() if each.phase == phase.name]
+        calls = result.response.where(partial(_began_in, phase.name)).counted()
+        health = result.health.get(phase.name, PhaseHealth())
+        found.append(
+            {
+                "name": phase.name,
+                "judged": phase.judged,
+                "seconds": round(lasted, 1),
+                "users": max((each.users for each in seconds), default=0),
+                "requests": calls,
+                "rate": calls / lasted if lasted else None,
+                "lag": health.lag.percentile(0.99),
+                "cpu": health.busiest(),
+            }
+        )
+        begins = ends
+    return found
+
+
+def _began_in(phase: str, key: Key) -> bool:
+    return key.phase == phase
 
 
 def _second(second: Second) -> dict[str, Any]:

@@ -217,7 +217,7 @@ def test_the_steps_say_what_the_result_says(told: Told, shown: Watched) -> None:
         [
             each["name"],
             "yes" if each["judged"] else "no",
-            str(each["seconds"]),
+            f"{each['seconds']:g}",
             str(each["users"]),
             human_value(each["rate"], "count"),
             *seen[each["name"]],
@@ -228,9 +228,10 @@ def test_the_steps_say_what_the_result_says(told: Told, shown: Watched) -> None:
     ]
     assert [row[0] for row in wanted] == ["arrival", "work"]
     assert shown.table("steps")[1:] == wanted
-    assert sum(each["requests"] for each in document["phases"]) == sum(
-        each["requests"] for each in document["seconds"]
-    )
+    assert [each["seconds"] for each in document["phases"]] == [1.5, 3.5]
+    calls = sum(each["requests"] for each in document["phases"])
+    assert calls == sum(each["requests"] for each in document["seconds"])
+    assert calls == sum(int(row[5]) for row in wanted)
 
 
 @pytest.mark.browser

@@ -49,6 +49,9 @@ Suites = Annotated[
 @app.command("run")
 def run(
     suites: Suites = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was killed, if there is one.")
+    ] = False,
     full: Annotated[
         bool, typer.Option("--full", help="Count everything, also what has not changed.")
     ] = False,
@@ -56,10 +59,11 @@ def run(
     as_json: JsonFlag = False,
 ) -> None:
     """Audit tables of the CRM's database, record each audit and print the scores."""
+    from dq_checks.batch import run_batch
     from dq_checks.catalogue import choose, find_suites
     from dq_checks.decisions import Decisions
     from dq_checks.ledgers import Ledgers
-    from dq_checks.run import Audit, database_url, run_suites
+    from dq_checks.run import Audit, database_url
     from dq_checks.settings import Settings
     from dq_checks.waivers import gather
 
@@ -76,7 +80,7 @@ def run(
             waivers=waivers, decisions=Decisions(ctx.config.state_dir).read(),
             ledgers=Ledgers(ctx.config.state_dir) if settings.incremental and not full else None,
         )  # fmt: skip
-        runs = run_suites(audit, chosen)
+        runs = run_batch(audit, chosen, ctx.config.state_dir, resume=resume)
     _print(runs, as_json=as_json)
 
 

@@ -117,9 +117,20 @@ def _run_suite(audit: Audit, suite: Suite, worker: AuditWorker) -> Run:
             execution.conclude(Verdict.ERROR, str(error))
         else:
             _conclude(execution, suite, audit, found, waived)
-            if audit.ledgers is not None and found.ledger is not None:
-                audit.ledgers.write(audit.target, suite.name, found.ledger)
+            _keep(execution, audit, found)
     return execution.run
+
+
+def _keep(execution: Execution, audit: Audit, found: Audited) -> None:
+    """Keep what was counted for the next audit; this one is no worse without."""
+    if audit.ledgers is None or found.ledger is None:
+        return
+    try:
+        audit.ledgers.write(audit.target, execution.run.subject, found.ledger)
+    except CannotRun as error:
+        execution.finding(
+            "the next audit will count everything", f"{error}", "info", execution.run.subject
+        )
 
 
 def job_of(

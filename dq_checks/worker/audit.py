@@ -15,6 +15,7 @@ from dq_checks.expressions import RuleProblem, expression, key_part
 from dq_checks.formats import COUNTRIES, FORMATS, TELLING, Country
 from dq_checks.messages import Audited, Count, Job
 from dq_checks.suite import Rule, plain
+from dq_checks.worker.alone import alone
 from dq_checks.worker.engine import AuditEngine
 from dq_checks.worker.expectations import EXPECTATIONS
 from dq_checks.worker.groups import grouped
@@ -41,6 +42,7 @@ def audit(job: Job, say: Callable[[str], None], versions: dict[str, str]) -> Aud
     say("connecting")
     with reading(job.url, job.statement_timeout, gentle=job.duty < 1) as connection:
         table = inspect(connection, job.suite)
+        alone(connection, job.suite)
         engine = AuditEngine(connection, table, job, say)
         country = _country(engine, job)
         rules, misfits = _compile(engine, job, country)

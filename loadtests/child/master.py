@@ -145,7 +145,7 @@ class Master:
     def farewell(self) -> None:
         """Tell everybody that they may go, and let the words leave."""
         self.runner.quit()
-        self.runner.server.socket.close(linger=2000)
+        self.runner.server.socket.context.destroy(linger=2000)
 
     def _heard(self, client_id: str, msg: Message) -> None:
         if (peer := self.peers.get(client_id)) is None:
@@ -231,15 +231,23 @@ class Master:
         if data["rest"]:
             why = f"its journal is not whole; the rest is at {peer.name}, {data['rest']}"
             self._tell("gap", share, peer, why=why)
-        if data.get("why"):
-            self._tell("gap", share, peer, why=data["why"])
+        self._send(client_id, "over", {})
+        if data["stopped"] and self.closing == float("inf"):  # nobody here has asked it to
+            self._lose(client_id, data["why"] or "ended before the end")
+            return
         share.done = True
         self.pipe.write({"type": "done", "worker": share.number, "stopped": data["stopped"]})
-        self._send(client_id, "over", {})
 
     def _failed(self, client_id: str, data: dict[str, Any]) -> None:
-        """A worker could not begin: the run cannot either."""
-        self.pipe.write({"type": "error", "message": data["message"], "hint": data["hint"]})
+        """A worker cannot do its part: before the beginning the run cannot either."""
+        peer = self.peers.get(client_id)
+        if peer is None or peer.share is None:
+            return
+        if self.begins is None:
+            message = f"{peer.name}: {data['message']}"
+            self.pipe.write({"type": "error", "message": message, "hint": data["hint"]})
+        else:
+            self._lose(client_id, f"gave up: {data['message']}")
 
     def _share_of(self, client_id: str) -> Share | None:
         """The part that a worker has; one that was given to another is no longer its own."""

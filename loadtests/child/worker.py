@@ -159,14 +159,19 @@ class Worker:
 
     def _hand_over(self) -> None:
         shipment, until = self.shipment, time.monotonic() + SHIP_LIMIT
-        while self._ship() and time.monotonic() < until and not self.runner.gone.is_set():
+        while not self._alone() and self._ship() and time.monotonic() < until:
             pass
         rest = shipment.rest() if shipment else ""
         self._say("done", {"rest": rest, "stopped": self.stopped, "why": self.why})
-        self._await("over", ANSWER, whatever=True)
+        if not self._alone():
+            self._await("over", ANSWER, whatever=True)
         if shipment is not None:
             shipment.clear()
         self.pipe.write({"type": "done", "rest": rest, "why": self.why})
+
+    def _alone(self) -> bool:
+        """Whether the master is not there any more."""
+        return bool(self.why) or self.runner.gone.is_set()
 
     def _watch(self) -> None:
         """End the load when somebody says so, or when the master is not heard of any more: nobody
@@ -214,8 +219,7 @@ class Worker:
         """Say goodbye and let the words leave."""
         with suppress(RPCError):
             self.runner.send_message("quit", None)
-        self.runner.client.socket.close(linger=2000)
-        self.runner.client.socket.context.term()
+        self.runner.client.socket.context.destroy(linger=2000)
 
 
 def join(order: dict[str, Any], pipe: Pipe, parent: Parent) -> Worker:

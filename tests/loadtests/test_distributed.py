@@ -1,83 +1,45 @@
-"""One load from several workers, which join over the loopback network's other addresses."""
+"""One load from several workers."""
 
 from __future__ import annotations
 
+import json
 import os
-import socket
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
+from crmops import __version__
+from crmops.errors import CannotRun
 from crmops.history import History
-from crmops.record import Verdict
+from crmops.record import Run, Verdict
 from crmops.secret import Secret
-from loadtests.settings import Distributed, Instrument, Settings
+from loadtests.distributed.fleet import Fleet
+from loadtests.live import Live
+from loadtests.plan import Plan
+from loadtests.settings import Distributed
+from loadtests.tidy import clean_up_run
+from loadtests.workload import Workload
 from tests.conftest import RefcrmServer, TargetFactory
 
-from .conftest import SETTINGS, Loaded
+from .conftest import SMALL, Loaded
+from .fleet import PATIENT, ROOT, SECRET, Crew, elsewhere
 from .test_run import marked, value
 
-SECRET = "planted-secret-of-the-fleet"
-ROOT = Path(__file__).resolve().parents[2]
-PATIENT = Instrument(loop_lag=5, sent=0, silence=30)
-"""The machine may be busy with other things: these tests are about who does what."""
-
-
-def free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-class Crew:
-    """Workers, each a `crmops load worker` process; all are ended at the end, by their pid."""
-
-    def __init__(self, folder: Path, host: str = "127.0.0.2") -> None:
-        self.folder, self.host, self.port = folder, host, free_port(host)
-        self.started: list[subprocess.Popen[str]] = []
-
-    def settings(self, workers: int, **changes: Any) -> Settings:
-        distributed = Distributed(
-            listen=f"{self.host}:{self.port}", workers=workers, secret=Secret(SECRET), wait=120
-        )
-        updates = {"distributed": distributed, "instrument": PATIENT, **changes}
-        return SETTINGS.model_copy(update=updates)
-
-    def start(
-        self, *prefix: str, secret: str = SECRET, wait: int = 120, name: str = "journals"
-    ) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "crmops", "load", "worker", "--master",
-             f"{self.host}:{self.port}", "--wait", str(wait), "--journals",
-             str(self.folder / name)],
-            cwd=ROOT, env={**os.environ, "CRMOPS_LOAD_SECRET": secret}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        self.started.append(process)
-        return process
-
-    def generators(self, process: subprocess.Popen[str]) -> list[psutil.Process]:
-        children = psutil.Process(process.pid).children(recursive=True)
-        return [each for each in children if "loadtests.child.worker" in each.cmdline()]
-
-    def ends(self) -> list[tuple[int, str]]:
-        """The exit code and the words of each worker."""
-        said = [each.communicate(timeout=60) for each in self.started]
-        return [
-            (each.returncode, words[1]) for each, words in zip(self.started, said, strict=True)
-        ]
-
-    def end(self) -> None:
-        for each in self.started:
-            if each.poll() is None:
-                for child in psutil.Process(each.pid).children(recursive=True):
-                    child.kill()
-                each.kill()
-            each.communicate()
+STEADY = Workload.model_validate(
+    {
+        **SMALL.model_dump(),
+        "model": "open",
+        "arrivals": "constant",
+        "patience": 60,
+        "phases": [{"name": "steady", "seconds": 6, "rate": 40}],
+        "roles": {"rep": {"share": 1, "journeys": {"create_lead": 1}}},
+    }
+)
 
 
 @pytest.fixture
@@ -87,29 +49,212 @@ def crew(tmp_path: Path) -> Iterator[Crew]:
     made.end()
 
 
-def test_two_workers_are_one_load(
-    crew: Crew, load: Loaded, history: History, target_factory: TargetFactory,
-    refcrm_server: RefcrmServer, capsys: pytest.CaptureFixture[str],
+def count_of(run: Run, history: History, name: str) -> int:
+    document = json.loads((history.artifacts(run.id) / "result.json").read_text())
+    return int(document["counts"][name])
+
+
+def test_two_workers_count_what_one_process_counts(
+    load: Loaded, history: History, target_factory: TargetFactory, refcrm_server: RefcrmServer,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    crew.start(), crew.start()
-    run = load(target_factory(), settings=crew.settings(2))
-    assert run.verdict is Verdict.PASS, run.reason
-    assert value(run, "users") == 20
+    patient = Crew(tmp_path).settings(1).model_copy(update={"distributed": Distributed()})
+    alone = load(target_factory(), STEADY, patient)
+    with elsewhere(refcrm_server.url) as place:
+        crew = Crew(tmp_path, place)
+        try:
+            for _ in range(2):
+                crew.start()
+            host = place.url.removeprefix("http://").rpartition(":")[0]
+            settings = crew.settings(2, allowed_hosts=(host,))
+            run = load(target_factory(url=place.url), STEADY, settings)
+            ends = crew.ends()
+        finally:
+            crew.end()
+    assert (alone.verdict, run.verdict) == (Verdict.PASS, Verdict.PASS), run.reason
+    for name in ("arrivals", "scheduled"):
+        assert count_of(run, history, name) == pytest.approx(
+            count_of(alone, history, name), rel=0.01
+        )
+    for name in ("error.ratio", "journey.failed.ratio", "data.created", "response_time.p50"):
+        one, two = alone.measure(name), run.measure(name)
+        assert one is not None
+        assert two is not None
+        assert two.observed == pytest.approx(one.observed, rel=0.01), name
+    assert value(run, "data.lost") == value(run, "data.left") == 0
+    assert marked(refcrm_server, run.id) == 0
     rss = run.measure("instrument.rss")
     assert rss is not None
     assert rss.observed == 2
-    assert value(run, "data.created") > 0
-    assert (value(run, "data.lost"), value(run, "data.left")) == (0, 0)
-    assert marked(refcrm_server, run.id) == 0
-    for code, words in crew.ends():
-        assert code == 0, words
-        assert "done; the master has everything" in words
-    folder = history.artifacts(run.id)
-    journals = sorted(path.name for path in folder.glob("*journal.jsonl"))
+    assert all(code == 0 and "done; the master has everything" in said for code, said in ends)
+    _check_files(run, history, tmp_path, refcrm_server)
+    assert f"waiting for 2 load workers on {crew.address}" in capsys.readouterr().err
+
+
+def _check_files(run: Run, history: History, folder: Path, server: RefcrmServer) -> None:
+    """Every journal is at the master's, none is left at the workers', and nobody's secret is."""
+    files = list(history.artifacts(run.id).iterdir())
+    journals = sorted(path.name for path in files if path.name.endswith("journal.jsonl"))
     assert journals == ["00-1-journal.jsonl", "01-1-journal.jsonl"]
-    assert not list((crew.folder / "journals").glob("**/*journal.jsonl"))
-    assert "a load worker has joined from" in capsys.readouterr().err
-    for path in folder.iterdir():
+    assert not list((folder / "journals").iterdir())
+    for path in files:
         text = path.read_text()
         assert SECRET not in text
-        assert refcrm_server.password not in text
+        assert server.password not in text
+
+
+def test_a_lost_worker_is_replaced_and_casts_a_doubt(
+    crew: Crew, load: Loaded, history: History, target_factory: TargetFactory,
+    refcrm_server: RefcrmServer,
+) -> None:  # fmt: skip
+    for _ in range(3):  # one has to wait
+        crew.start()
+    killed: list[int] = []
+
+    def watch(now: Live) -> None:
+        if now.at >= 2 and not killed:
+            killed.append(crew.busy()[0])
+            crew.generator(killed[0]).kill()
+
+    run = load(target_factory(), SMALL.changed(seconds=14), crew.settings(2, 4), watch=watch)
+    assert run.verdict is Verdict.UNKNOWN
+    assert ") was lost after " in run.reason
+    assert ": it said nothing for 4 s" in run.reason
+    assert ") was taken up again after " in run.reason
+    assert value(run, "users") == 20
+    document = json.loads((history.artifacts(run.id) / "result.json").read_text())
+    assert len(document["generators"]["incidents"]) == 2
+    assert document["seconds"][-2]["users"] == 20  # all are there again
+    for number, (code, said) in enumerate(crew.ends()):
+        if number in killed:
+            assert code == 4
+            assert "the load worker was killed by SIGKILL" in said
+        else:
+            assert code == 0, said
+    journals = sorted(each.name for each in history.artifacts(run.id).glob("*journal.jsonl"))
+    assert len(journals) == 3
+    assert value(run, "data.left") == 0
+    assert marked(refcrm_server, run.id) == 0
+
+
+def test_without_any_worker_left_it_is_an_error(
+    crew: Crew, load: Loaded, target_factory: TargetFactory, refcrm_server: RefcrmServer
+) -> None:
+    crew.start()
+
+    def watch(now: Live) -> None:
+        if now.at >= 1 and crew.started[0].poll() is None:
+            crew.started[0].terminate()  # its generator says goodbye in good order
+
+    run = load(target_factory(), SMALL.changed(seconds=60), crew.settings(1, 4), watch=watch)
+    assert run.verdict is Verdict.ERROR
+    assert run.reason.startswith("no load worker was left after ")
+    assert marked(refcrm_server, run.id) == 0
+
+
+def test_workers_end_when_their_master_is_killed(
+    crew: Crew, load: Loaded, history: History, target_factory: TargetFactory,
+    refcrm_server: RefcrmServer,
+) -> None:  # fmt: skip
+    crew.start()
+
+    def watch(now: Live) -> None:
+        if now.at >= 2:
+            for each in psutil.Process(os.getpid()).children():
+                if "loadtests.child.master" in each.cmdline():
+                    each.kill()
+
+    run = load(target_factory(), SMALL.changed(seconds=60), crew.settings(1, 3), watch=watch)
+    assert run.verdict is Verdict.ERROR
+    assert run.reason.startswith("the load master was killed by SIGKILL")
+    ((code, said),) = crew.ends()
+    assert code == 4
+    assert "it heard nothing of the master for 3 s and ended" in said
+    (journal,) = (crew.folder / "journals" / run.id).glob("*journal.jsonl")
+    shutil.copy(journal, history.artifacts(run.id))  # as the worker's words advise
+    cleaned = clean_up_run(target_factory(), history.artifacts(run.id), run.id)
+    assert (cleaned.left, cleaned.foreign) == ([], [])
+    assert marked(refcrm_server, run.id) == 0
+
+
+class Enough(Exception):
+    """All that was to happen has happened."""
+
+
+def plan_of(target: dict[str, object]) -> Plan:
+    workload = SMALL.model_dump(mode="json")
+    return Plan("run", "seed", target, workload, {}, [], "journal", 1.0)
+
+
+OTHER = """
+import os
+import crmops
+crmops.__version__ = "0.0.1"
+from loadtests.child.worker import main
+os._exit(main())
+"""
+PLAIN = """
+from locust.env import Environment
+Environment(user_classes=[]).create_worker_runner("{host}", {port})
+"""
+
+
+def test_who_does_not_belong_is_refused(
+    crew: Crew, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crew.start(secret="another-secret-altogether", wait=4)
+    host, port = crew.place.host, crew.port
+    order = {"host": host, "port": port, "secret": SECRET, "folder": str(tmp_path), "wait": 60}
+    others = [
+        subprocess.Popen(
+            [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )
+        for script in (OTHER, PLAIN.format(host=host, port=port))
+    ]  # fmt: skip
+    other, plain = others
+    assert other.stdin is not None
+    other.stdin.write(json.dumps(order).encode() + b"\n")
+    other.stdin.flush()
+    heard: list[str] = []
+    wanted = ("somebody who does not know the secret", "has crmops 0.0.1, locust ")
+
+    def waiting() -> None:
+        heard.append(capsys.readouterr().err)
+        if all(each in "".join(heard) for each in wanted) and other.poll() is not None:
+            raise Enough
+
+    settings = Distributed(listen=crew.address, wait=120, secret=Secret(SECRET))
+    try:
+        with pytest.raises(Enough):
+            Fleet([plan_of({})], tmp_path, 30, settings, waiting)
+        ((code, said),) = crew.ends()
+        assert code == 4
+        assert f"no master answered at {crew.address} within 4 s" in said
+        assert plain.poll() is None  # stock locust waits for a master that never hears it
+        assert "joined" not in "".join(heard)
+        words = json.loads(other.communicate()[0].splitlines()[-1])
+        assert words["message"].startswith(f"the master has crmops {__version__}, locust ")
+    finally:
+        for each in others:
+            each.kill()
+            each.communicate()
+
+
+def test_too_few_workers_in_time(crew: Crew, tmp_path: Path) -> None:
+    settings = Distributed(listen=crew.address, wait=1, secret=Secret(SECRET))
+    with pytest.raises(CannotRun) as refused:
+        Fleet([plan_of({}), plan_of({})], tmp_path, PATIENT.silence, settings, lambda: None)
+    assert refused.value.message == "0 of 2 load workers have joined within 1 s"
+
+
+def test_an_address_that_is_taken(crew: Crew, tmp_path: Path) -> None:
+    import socket
+
+    settings = Distributed(listen=crew.address, wait=60, secret=Secret(SECRET))
+    with (
+        socket.create_server((crew.place.host, crew.port)),
+        pytest.raises(CannotRun) as refused,
+    ):
+        Fleet([plan_of({})], tmp_path, PATIENT.silence, settings, lambda: None)
+    assert refused.value.message == f"cannot listen on {crew.address}: address already in use"

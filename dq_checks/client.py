@@ -21,7 +21,10 @@ from dq_checks.messages import Answer, Audited, Failed, Job, Progress, Ready
 Wanted = TypeVar("Wanted", Ready, Audited)
 Seen = Callable[[str], None]
 
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_", "LD_LIBRARY_PATH", "PG", "PYTHON", "SSL_", "TMPDIR")
+_PASSED_ON = (
+    "PATH", "HOME", "LANG", "LC_", "LD_LIBRARY_PATH", "PG", "PYTHON", "SSL_", "TMPDIR",
+    "JAVA_", "CRMOPS_JAVA", "SPARK_", "HADOOP_",
+)  # fmt: skip
 _AGAIN = "Run it again; if it dies again, look at the memory that is left (it takes 300 MB)."
 _START_SECONDS = 180.0
 _STOP_SECONDS = 2.0

@@ -140,12 +140,27 @@ def _sampled(term: Term, kinds: Kinds) -> ColumnElement[bool]:
 
 
 def _in(term: Term, kinds: Kinds) -> ColumnElement[bool]:
-    return _value(term[1], kinds).in_([_fit(term[1], each, kinds) for each in term[2]])
+    return _value(term[1], kinds).in_(_values(term, kinds))
 
 
 def _not_in(term: Term, kinds: Kinds) -> ColumnElement[bool]:
-    values = [_fit(term[1], each, kinds) for each in term[2]]
-    return sa.and_(_filled(["filled", term[1]], kinds), _value(term[1], kinds).not_in(values))
+    wanted = _value(term[1], kinds).not_in(_values(term, kinds))
+    return sa.and_(_filled(["filled", term[1]], kinds), wanted)
+
+
+def _values(term: Term, kinds: Kinds) -> list[Any]:
+    """The values of a list, numbers each with a type of its own: PostgreSQL's driver would give
+    all of them that of the first."""
+    fitting = [_fit(term[1], each, kinds) for each in term[2]]
+    if _kind(term[1], kinds) != "number":
+        return fitting
+    return [sa.literal(each, _number_type(each)) for each in fitting]
+
+
+def _number_type(value: int | float) -> sa.types.TypeEngine[Any]:
+    if isinstance(value, float):
+        return sa.Double()
+    return sa.BigInteger() if -(2**63) <= value < 2**63 else sa.Numeric()
 
 
 def _value(name: str, kinds: Kinds) -> ColumnElement[Any]:

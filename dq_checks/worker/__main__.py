@@ -54,6 +54,9 @@ def main() -> None:
 def _listen(jobs: queue.SimpleQueue[str]) -> None:
     for line in sys.stdin:
         jobs.put(line)
+    spark = sys.modules.get("dq_checks.worker.spark.session")
+    if spark is not None:
+        spark.stop()
     os._exit(0)  # nobody listens any more, whatever the main thread waits for
 
 

@@ -31,7 +31,19 @@ _STATES = {
     "57P01": "the database server was shut down",
     "57P02": "the database server crashed",
     "57P03": "the database server is starting or stopping",
+    "70100": "somebody ended it on the database server",
 }
+_NUMBERS = {
+    1045: "28P01", 1698: "28000", 1044: "28000", 1130: "28000", 1251: "28000", 1049: "3D000",
+    1040: "53300", 1203: "53300", 1226: "53300", 1146: "42P01", 1054: "42703", 1142: "42501",
+    1143: "42501", 1227: "42501", 1345: "42501", 1370: "42501", 1969: "57014", 3024: "57014",
+    1205: "55P03", 3572: "55P03", 1139: "2201B", 3685: "2201B", 1064: "42601", 1305: "42883",
+    1037: "53200", 1038: "53200", 1041: "53200", 1021: "53100", 1114: "53100", 1292: "22P02",
+    1366: "22P02", 1053: "57P01", 1077: "57P01", 1317: "70100", 1927: "08006", 2002: "08001",
+    2003: "08001", 2006: "08006", 2013: "08006", 2014: "08006", 2055: "08006",
+}  # fmt: skip
+"""SQLSTATEs for the error numbers of MariaDB and MySQL, whose own are too coarse."""
+
 _LOST = ("08", "57P0")
 _NOBODY = ("no such file", "refused", "could not translate", "resolve host", "unreachable")
 _LOGIN = {"28P01", "28000", "3D000", "53300"}
@@ -55,7 +67,10 @@ def sqlstate(error: BaseException) -> str:
     """The five characters by which SQL says what is wrong; empty if there are none."""
     origin: Any = getattr(error, "orig", None) or error
     state = getattr(origin, "sqlstate", None)
-    return state if isinstance(state, str) else ""
+    if isinstance(state, str):
+        return state
+    arguments = getattr(origin, "args", ())
+    return _NUMBERS.get(arguments[0], "") if arguments and type(arguments[0]) is int else ""
 
 
 def lost(error: BaseException) -> bool:
@@ -71,8 +86,18 @@ def timed_out(error: BaseException) -> bool:
     return sqlstate(error) in ("57014", "25P04")
 
 
-def refused_login(error: SQLAlchemyError) -> tuple[str, str]:
+def may_not(error: BaseException) -> bool:
+    """Whether it is a right that is missing."""
+    return sqlstate(error) == "42501"
+
+
+def refused_login(error: SQLAlchemyError | RuntimeError) -> tuple[str, str]:
     """Why no connection came about, and what to do: no password, no address in it."""
+    if isinstance(error, RuntimeError):  # said by PyMySQL of sha256 passwords
+        return (
+            "the database's way to check passwords needs a library that is not installed",
+            "pip install cryptography, or connect by TLS or by a socket.",
+        )
     state = sqlstate(error)
     text = str(getattr(error, "orig", None) or "").lower()
     if state in _LOGIN:

@@ -10,21 +10,26 @@ import sqlalchemy as sa
 from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 
 from dq_checks.conditions import conditions
+from dq_checks.dialects_mysql import NAMES
 from dq_checks.expressions import Kind, RuleProblem, expression, kind_of
 from dq_checks.suite import Suite
-from dq_checks.worker.refusals import explain, refused_login
+from dq_checks.worker import mysql
+from dq_checks.worker.problems import JobProblem
+from dq_checks.worker.refusals import explain, may_not, refused_login
+from dq_checks.worker.spark.dialect import register
 from dq_checks.worker.sqlite import prepare
 
-_DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
+__all__ = ["JobProblem", "Table", "driver_url", "inspect", "reading"]
 
-
-class JobProblem(Exception):
-    """A suite cannot be run at all."""
-
-    def __init__(self, reason: str, hint: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.hint = hint
+_DRIVERS = {
+    "postgresql": "postgresql+psycopg",
+    "mysql": mysql.DRIVER,
+    "mariadb": mysql.DRIVER,
+    "sqlite": "sqlite",
+    "spark": "spark",
+}
+register()
+_GRANT = "Grant SELECT on the table to the role of database.url."
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,10 @@ def reading(url: str, statement_timeout: float, *, gentle: bool = False) -> Iter
     Raises JobProblem when the database does not let us in.
     """
     address = driver_url(url)
-    engine = sa.create_engine(address, poolclass=sa.NullPool, connect_args=_arguments(address))
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", prepare)
+    engine = _engine(address, statement_timeout)
     try:
         connection = engine.connect()
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, RuntimeError) as error:  # PyMySQL's word for a missing library
         engine.dispose()
         raise JobProblem(*refused_login(error)) from None
     try:
@@ -57,6 +60,20 @@ def reading(url: str, statement_timeout: float, *, gentle: bool = False) -> Iter
     finally:
         _end(connection)
         engine.dispose()
+
+
+def _engine(address: sa.URL, statement_timeout: float) -> sa.Engine:
+    arguments = _arguments(address, statement_timeout)
+    try:
+        engine = sa.create_engine(address, poolclass=sa.NullPool, connect_args=arguments)
+    except ImportError as error:
+        raise JobProblem(
+            f"the driver of {address.get_backend_name()} databases is not installed: {error.name}",
+            "The libraries of audits are an extra: pip install 'crmops[dq]'.",
+        ) from None
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", prepare)
+    return engine
 
 
 def driver_url(url: str) -> sa.URL:
@@ -70,7 +87,8 @@ def driver_url(url: str) -> sa.URL:
     backend = address.get_backend_name()
     if backend not in _DRIVERS:
         raise JobProblem(
-            f"audits do not read {backend} databases", f"They read {', '.join(_DRIVERS)}."
+            f"audits do not read {backend} databases",
+            "They read postgresql, mysql, mariadb and sqlite.",
         )
     return address.set(drivername=_DRIVERS[backend])
 
@@ -86,24 +104,28 @@ def inspect(connection: sa.Connection, suite: Suite) -> Table:
             "Is it another database, or was the table renamed?  A suite names its table.",
         ) from None
     except SQLAlchemyError as error:
-        raise JobProblem(f"table {name} cannot be looked at: {explain(error)}") from None
-    kinds = {each["name"]: kind_of(each["type"]) for each in columns}
+        hint = _GRANT if may_not(error) else ""
+        raise JobProblem(f"table {name} cannot be read: {explain(error)}", hint) from None
+    kinds = {each["name"]: mysql.kind_of(each["type"]) or kind_of(each["type"]) for each in columns}
     if suite.key not in kinds:
         raise JobProblem(f"table {name} has no column {suite.key}, the suite's key")
-    source = _rows_of(suite, kinds)
+    source = _rows_of(suite, kinds, connection.dialect.name)
     try:
         with connection.begin_nested():
             connection.execute(sa.select(sa.literal(1)).select_from(source).limit(1))
     except SQLAlchemyError as error:
         raise JobProblem(
             f"table {name} cannot be read: {explain(error)}",
-            "Grant SELECT on the table to the role of database.url.",
+            _GRANT,
         ) from None
     return Table(source, kinds)
 
 
-def _rows_of(suite: Suite, kinds: dict[str, Kind]) -> sa.FromClause:
-    table = sa.table(suite.table, *map(sa.column, kinds), schema=suite.table_schema)
+def _rows_of(suite: Suite, kinds: dict[str, Kind], dialect: str) -> sa.FromClause:
+    table: sa.FromClause = sa.table(suite.table, *map(sa.column, kinds), schema=suite.table_schema)
+    if dialect in NAMES:
+        columns = [mysql.read(table.c[name], kind).label(name) for name, kind in kinds.items()]
+        table = sa.select(*columns).select_from(table).subquery("exactly")
     if not suite.only:
         return table
     try:
@@ -116,13 +138,19 @@ def _rows_of(suite: Suite, kinds: dict[str, Kind]) -> sa.FromClause:
     return sa.select(*table.c).where(wanted).subquery("wanted")
 
 
-def _arguments(address: sa.URL) -> dict[str, object]:
-    if address.get_backend_name() != "postgresql":
-        return {}
-    return {"connect_timeout": 10, "application_name": "crmops dq"}
+def _arguments(address: sa.URL, statement_timeout: float) -> dict[str, object]:
+    backend = address.get_backend_name()
+    if backend == "postgresql":
+        return {"connect_timeout": 10, "application_name": "crmops dq"}
+    if backend == "spark":
+        return {"statement_timeout": statement_timeout}
+    return mysql.arguments(statement_timeout) if backend in NAMES else {}
 
 
 def _begin(connection: sa.Connection, statement_timeout: float, *, gentle: bool) -> None:
+    if connection.dialect.name in NAMES:
+        mysql.begin(connection, statement_timeout)
+        return
     if connection.dialect.name != "postgresql":
         connection.begin()
         if connection.dialect.name == "sqlite":  # its driver begins nothing for a SELECT

@@ -14,6 +14,7 @@ from loadtests.journal import read_journals
 from loadtests.tidy import Cleaned, Reconciled, clean_up, logged_in, reconcile
 
 NAME = "writes.json"
+LOSS_ADVICE = "look for failed transactions and fail-overs of the CRM's database at that time"
 NAMED = 20
 """How many records a finding names before it says how many more there are."""
 
@@ -66,21 +67,28 @@ def data_findings(execution: Execution, writes: Writes) -> None:
     if found.lost:
         names = _named([f"{entity} {record_id}" for entity, record_id in found.lost])
         execution.finding(
-            f"{len(found.lost)} acknowledged creates are not in the CRM", names, "critical", "data"
-        )
+            f"{len(found.lost)} acknowledged creates are not in the CRM", names, "critical", "data",
+            suggestion=LOSS_ADVICE,
+        )  # fmt: skip
     if found.lost_updates:
         names = _named([f"{entity} {one}: {field}" for entity, one, field in found.lost_updates])
         execution.finding(
-            f"{len(found.lost_updates)} acknowledged updates do not hold", names, "critical", "data"
-        )
+            f"{len(found.lost_updates)} acknowledged updates do not hold",
+            names, "critical", "data",
+            suggestion=LOSS_ADVICE,
+        )  # fmt: skip
     if found.extra:
         names = _named([f"{entity} {record_id}" for entity, record_id in found.extra])
         execution.finding(
             f"{len(found.extra)} records exist that no answer acknowledged",
             f"an answer was lost, or a create was carried out twice: {names}", "warning", "data",
+            suggestion="see whether something between here and the CRM repeats requests",
         )  # fmt: skip
     if found.torn:
-        execution.finding(f"{found.torn} lines of the journal are torn", "", "info", "data")
+        execution.finding(
+            f"{found.torn} lines of the journal are torn", "", "info", "data",
+            suggestion="a generator was killed: `crmops load cleanup` goes by the mark as well",
+        )  # fmt: skip
     _leak_findings(execution, writes, cleaned)
 
 
@@ -100,18 +108,22 @@ def _leak_findings(execution: Execution, writes: Writes, cleaned: Cleaned | None
     way_out = f"`crmops load cleanup {execution.id}` takes them away"
     if writes.problem:
         execution.finding(
-            "what was written is still there", f"{writes.problem}; {way_out}", "warning", "data"
-        )
+            "what was written is still there", writes.problem, "warning", "data",
+            suggestion=way_out,
+        )  # fmt: skip
     elif cleaned is None:
         made = writes.reconciled.acknowledged
-        execution.finding(f"{made} created records were kept", way_out, "info", "data")
+        execution.finding(
+            f"{made} created records were kept", "", "info", "data", suggestion=way_out
+        )
     elif cleaned.left:
         names = _named([f"{entity} {record_id}" for entity, record_id in cleaned.left])
         execution.finding(
             f"{len(cleaned.left)} created records could not be deleted",
-            f"{names}; {way_out}",
+            names,
             "warning",
             "data",
+            suggestion=way_out,
         )
     if cleaned and cleaned.foreign:
         names = _named([f"{entity} {record_id}" for entity, record_id in cleaned.foreign])
@@ -120,6 +132,7 @@ def _leak_findings(execution: Execution, writes: Writes, cleaned: Cleaned | None
             f"left alone: {names}",
             "info",
             "data",
+            suggestion="the CRM does not keep source_tag of these: look for them by their ids",
         )
 
 

@@ -47,21 +47,30 @@ def plan_blocking(connection: Any, keys: Sequence[Sequence[str]], rows: int) -> 
             f"select n, count(*) from (select count(*) as n from key_{number} group by value"
             " having n > 1) group by n order by n"
         ).fetchall()
-        cost = _cost(tuple(key), histogram, left)
+        cost = cost_of(tuple(key), histogram, left)
         left -= cost.pairs
         costs.append(cost)
     return costs
 
 
 def _key_table(number: int, key: Sequence[str]) -> str:
-    there = " and ".join(f"({each}) is not null" for each in key)
     return (
-        f"create table key_{number} as select hash({', '.join(key)}) as value, row"
-        f" from records where {there}"
+        f"create table key_{number} as select * from"
+        f" (select {key_sql(key)} as value, row from records) where value is not null"
     )
 
 
-def _cost(key: tuple[str, ...], histogram: Sequence[tuple[int, int]], left: int) -> KeyCost:
+def key_sql(key: Sequence[str]) -> str:
+    """The hash of a key's value; nothing where a part of it is missing."""
+    there = " and ".join(f"({each}) is not null" for each in key)
+    return f"case when {there} then hash({', '.join(key)}) end"
+
+
+def cost_of(key: tuple[str, ...], histogram: Sequence[tuple[int, int]], left: int) -> KeyCost:
+    """What a key costs if ``left`` pairs may still be compared.
+
+    ``histogram``: size of blocks and how many have it, small ones first.
+    """
     cap, pairs, left_out = 0, 0, 0
     open_ = True
     for size, blocks in histogram:

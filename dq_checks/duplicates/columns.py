@@ -142,3 +142,10 @@ def unless_same(values: Array, others: Array) -> Array:
     import pyarrow.compute as pc
 
     return pc.if_else(pc.fill_null(pc.equal(values, others), False), no_text(), values)
+
+
+def trimmed(values: Array) -> Array:
+    """Values without the blanks around them."""
+    import pyarrow.compute as pc
+
+    return pc.utf8_trim_whitespace(values)

@@ -120,15 +120,26 @@ class Columns:
 
 
 def map_columns(
-    path: Path, heads: Sequence[str], entity: str | None, maps: Sequence[str]
+    path: Path,
+    heads: Sequence[str],
+    entity: str | None,
+    maps: Sequence[str],
+    id_column: str | None = None,
 ) -> Columns:
     """Map headings to fields.
 
     ``maps`` are ``column=field`` and come before what the headings say; ``column=`` leaves the
-    column out.  Without an entity, one with a person's name is of contacts.  Raises UsageError.
+    column out.  ``id_column`` names the records and is not compared.  Without an entity, one with
+    a person's name is of contacts.  Raises UsageError.
     """
     kind = _entity(entity, heads, maps)
     said, dropped = _said(path, heads, kind, maps)
+    if id_column is not None and id_column not in heads:
+        raise UsageError(
+            f"--id {id_column!r}: {path.name} has no such column", hint=f"Columns: {_list(heads)}."
+        )
+    named = {} if id_column is None else {"id": heads.index(id_column)}
+    dropped |= set(named.values()) - set(said.values())
     found = dict(said)
     plain = [plain_heading(head) for head in heads]
     for name, synonyms in FIELDS[kind].items():
@@ -148,7 +159,7 @@ def map_columns(
             f"{kind}s",
             hint=f"Say which with --map COLUMN=FIELD; columns: {_list(heads)}.",
         )
-    return Columns(kind, found, tuple(heads))
+    return Columns(kind, found | named, tuple(heads))
 
 
 def _entity(entity: str | None, heads: Sequence[str], maps: Sequence[str]) -> Entity:

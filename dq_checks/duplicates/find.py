@@ -14,8 +14,9 @@ from dq_checks.duplicates.blocking import KeyCost, make_pairs, plan_blocking
 from dq_checks.duplicates.clusters import cluster, components
 from dq_checks.duplicates.fields import Columns, Entity, map_columns
 from dq_checks.duplicates.helpers import in_order
+from dq_checks.duplicates.known import keep
 from dq_checks.duplicates.model import FOLDER, Model, load_model
-from dq_checks.duplicates.prepare import COLUMNS, Block, Script, blocks, prepare, script_of
+from dq_checks.duplicates.prepare import Block, Script, blocks, prepare, script_of
 from dq_checks.duplicates.reading import NotPlain, pieces, read_piece
 from dq_checks.duplicates.scoring import Scored, Scorer
 from dq_checks.duplicates.store import Records, pack, scratch
@@ -36,6 +37,10 @@ class Wanted:
     maps: Sequence[str] = ()
     threshold: float | None = None
     models: Path = FOLDER
+    keep: Path | None = None
+    """Where a store of the records goes, for new ones to be compared with."""
+    id_column: str | None = None
+    """The column that names the records in the store; else they are their rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,9 @@ def find_duplicates(wanted: Wanted, told: Told = lambda _: None) -> Found:
     """Find the duplicates in a file.  Raises UsageError for the file, CannotRun for the rest."""
     encoding = None if is_workbook(wanted.path) else encoding_of(wanted.path)
     rows = rows_of(wanted.path, encoding)
-    columns = map_columns(wanted.path, read_headings(wanted.path, rows), wanted.entity, wanted.maps)
+    columns = map_columns(
+        wanted.path, read_headings(wanted.path, rows), wanted.entity, wanted.maps, wanted.id_column
+    )
     with scratch() as connection:
         told("reading")
         records, model = _load(connection, wanted, columns, rows, encoding, told)
@@ -77,6 +84,9 @@ def find_duplicates(wanted: Wanted, told: Told = lambda _: None) -> Found:
         told("counting")
         records.finish(model.holders)
         costs = plan_blocking(connection, model.keys, records.rows)
+        if wanted.keep is not None:
+            told("keeping")
+            keep(connection, wanted.keep, records.kind, model)
         told(f"comparing at most {sum(each.pairs for each in costs):,} pairs")
         candidates = make_pairs(connection, costs)
         scorer = Scorer(connection, model)
@@ -120,7 +130,7 @@ def _filled(
     first = next(parts, None)
     script = wanted.script or (script_of(read(first)) if first else "latin")
     model = load_model(f"{columns.entity}-{script}", wanted.models)
-    records = Records(connection, COLUMNS[columns.entity, script])
+    records = Records(connection, (columns.entity, script), with_id="id" in columns.at)
     if first is not None:
         work = partial(_prepared, read=read, entity=columns.entity, script=script)
         for packed in in_order(work, chain([first], parts)):
@@ -130,7 +140,7 @@ def _filled(
 
 
 def _prepared(part: Any, read: Callable[[Any], Block], entity: Entity, script: Script) -> bytes:
-    return pack(prepare(read(part), entity, script), COLUMNS[entity, script])
+    return pack(prepare(read(part), entity, script))
 
 
 def _completed(

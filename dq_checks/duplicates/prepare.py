@@ -15,6 +15,7 @@ from dq_checks.duplicates.columns import (
     first_of,
     side_by_side,
     texts,
+    trimmed,
     unless_same,
 )
 from dq_checks.duplicates.fields import Columns, Entity
@@ -82,7 +83,8 @@ def script_of(block: Block) -> Script:
 def prepare(block: Block, entity: Entity, script: Script) -> dict[str, Array]:
     """The columns of ``COLUMNS`` for a block; those that the file does not have are empty."""
     made = _PREPARE[entity, script](_Source(block))
-    return {name: made[name] for name in COLUMNS[entity, script]}
+    prepared = {name: made[name] for name in COLUMNS[entity, script]}
+    return prepared | ({"id": trimmed(block["id"])} if "id" in block else {})
 
 
 class _Source:

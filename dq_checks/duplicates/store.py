@@ -14,13 +14,17 @@ import psutil
 
 from crmops.errors import CannotRun
 from dq_checks.duplicates.columns import Array
+from dq_checks.duplicates.fields import Entity
 from dq_checks.duplicates.model import Holding
+from dq_checks.duplicates.prepare import COLUMNS, Script
 
 THREADS = 2
 MEMORY = "1800MB"
 """Of DuckDB; what does not fit goes to disk.  The process takes about 500 MB besides."""
 
-_PLACES = frozenset({"city", "region", "postcode", "place", "branch", "grouped", "way", "house"})
+_PLACES = frozenset(
+    {"city", "region", "postcode", "place", "branch", "grouped", "way", "house", "id"}
+)
 """Columns that alone make nobody comparable."""
 
 _PREFIX = "crmops-duplicates-"
@@ -61,11 +65,11 @@ def scratch(folder: Path | None = None) -> Iterator[Any]:
             connection.close()
 
 
-def pack(block: Mapping[str, Array], columns: Sequence[str]) -> bytes:
+def pack(block: Mapping[str, Array]) -> bytes:
     """A block of prepared rows as an Arrow stream, which costs a process almost nothing to read."""
     import pyarrow as pa
 
-    made = pa.Table.from_arrays([block[each] for each in columns], names=list(columns))
+    made = pa.table(dict(block))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, made.schema) as stream:
         stream.write_table(made)
@@ -81,20 +85,28 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(each, ignore_errors=True)
 
 
+def rare_limit(rows: int) -> int:
+    """How many names may have a word that counts as rare."""
+    return max(12, rows // 250)
+
+
 class Records:
     """The prepared rows of one file: table ``records`` with ``row`` (1-based) and the columns."""
 
-    def __init__(self, connection: Any, columns: Sequence[str]) -> None:
+    def __init__(
+        self, connection: Any, kind: tuple[Entity, Script], *, with_id: bool = False
+    ) -> None:
         self.connection = connection
-        self.columns = tuple(columns)
+        self.kind = kind
+        self.columns = (*COLUMNS[kind], *(["id"] if with_id else []))
         self.rows = 0
         self.comparable = 0
-        typed = ", ".join(f"{each} varchar" for each in columns)
+        typed = ", ".join(f"{each} varchar" for each in self.columns)
         connection.execute(f"create or replace table loaded (row integer, {typed})")
 
     def add(self, block: Mapping[str, Array]) -> None:
         """Add a block of prepared rows."""
-        self.add_packed(pack(block, self.columns))
+        self.add_packed(pack(block))
 
     def add_packed(self, packed: bytes) -> None:
         """Add a block that was packed by another process."""
@@ -134,7 +146,7 @@ class Records:
 
     def _rare_words(self) -> None:
         """Of each name the words that few names have, the rarest first."""
-        limit = max(12, self.rows // 250)
+        limit = rare_limit(self.rows)
         self.connection.execute(
             "create table rare_words as with each as (select row,"
             " unnest(string_split(words, ' ')) as word from loaded where words is not null),"

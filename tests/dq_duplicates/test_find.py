@@ -92,7 +92,8 @@ def test_letters_of_two_bytes_are_compared_with_letters_of_one(tmp_path: Path) -
     """As many letters, but not as many bytes: DuckDB's hamming refuses such a pair."""
     path = tmp_path / "a.csv"
     path.write_text(
-        "given name,surname,email,city\nBjørn,Nygård,bn@nord.no,Oslo\nBjorn,Nygård,bn@nord.no,Oslo\n"
+        "given name,surname,email,city\nBjørn,Nygård,bn@nord.no,Oslo\n"
+        "Bjorn,Nygård,bn@nord.no,Oslo\n"
         "Søren,Kiær,sk@nord.no,Århus\nSoren,Kiaer,sk@nord.no,Århus\n",
         encoding="utf-8",
     )

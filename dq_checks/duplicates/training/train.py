@@ -20,7 +20,7 @@ from dq_checks.duplicates.blocking import make_pairs, plan_blocking
 from dq_checks.duplicates.clusters import cluster
 from dq_checks.duplicates.find import Wanted, find_duplicates
 from dq_checks.duplicates.model import Holding
-from dq_checks.duplicates.prepare import COLUMNS, prepare, script_of
+from dq_checks.duplicates.prepare import prepare, script_of
 from dq_checks.duplicates.store import Records, scratch
 from dq_checks.duplicates.training.parts import Comparison, Plan
 from dq_checks.duplicates.training.plans import PLANS
@@ -89,7 +89,7 @@ def _records(kind: str, connection: Any, path: Path) -> Records:
     columns = map_columns(path, read_headings(path, rows), kind.partition("-")[0], ())
     loaded = list(blocks(path, rows, columns))
     script = script_of(loaded[0])
-    records = Records(connection, COLUMNS[columns.entity, script])
+    records = Records(connection, (columns.entity, script))
     for block in loaded:
         records.add(prepare(block, columns.entity, script))
     return records

@@ -22,7 +22,7 @@ FORMAT = 1
 
 RESULT, REPORT = "result.json", "report.html"
 PROMETHEUS = "prometheus.json"
-HIDDEN = {"workloads", "allowed_hosts", "prometheus"}
+HIDDEN = {"workloads", "allowed_hosts", "prometheus", "distributed"}
 """Settings that are no business of a report's readers: paths and addresses."""
 
 TABLES, JUNIT, HLOG = "tables.csv", "junit.xml", "response.hlog"

@@ -132,5 +132,5 @@ def _read(path: Path, where: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ConfigError(f"{path} cannot be read: {str(why).lower()}", where=where) from None
+        why = str(getattr(error, "strerror", "")).lower() or "it is not UTF-8"
+        raise ConfigError(f"{path} cannot be read: {why}", where=where) from None

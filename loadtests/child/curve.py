@@ -67,7 +67,7 @@ def seal(keys: Keys, refused: Callable[[], None]) -> None:
         """Locust's server socket with the master's keys."""
 
         def __init__(self, host: str, port: int) -> None:
-            _open(self, zmq.ROUTER, host)
+            _open(self, zmq.ROUTER, host, port)
             self.socket.curve_server = True
             self.socket.curve_publickey = keys.master_public
             self.socket.curve_secretkey = keys.master_secret
@@ -85,7 +85,7 @@ def seal(keys: Keys, refused: Callable[[], None]) -> None:
         """Locust's client socket with the worker's keys."""
 
         def __init__(self, host: str, port: int, identity: str) -> None:
-            _open(self, zmq.DEALER, host)
+            _open(self, zmq.DEALER, host, port)
             self.socket.setsockopt(zmq.IDENTITY, identity.encode())
             self.socket.curve_serverkey = keys.master_public
             self.socket.curve_publickey = keys.worker_public
@@ -98,9 +98,10 @@ def seal(keys: Keys, refused: Callable[[], None]) -> None:
     vars(zmqrpc).update(Server=Master, Client=Worker)  # locust looks them up there
 
 
-def _open(socket: zmqrpc.BaseSocket, kind: int, host: str) -> None:
+def _open(socket: zmqrpc.BaseSocket, kind: int, host: str, port: int) -> None:
     prepare: Callable[..., None] = zmqrpc.BaseSocket.__init__
-    prepare(socket, kind, ipv4_only=not host.startswith(("[", "*")))
+    only = not host.startswith("[") and socket.ipv4_only(host, port)
+    prepare(socket, kind, ipv4_only=only)
     socket.socket.setsockopt(zmq.HANDSHAKE_IVL, 10_000)
 
 

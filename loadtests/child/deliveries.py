@@ -41,6 +41,11 @@ class JournalKeeper:
             os.fdatasync(handle)
         return os.fstat(handle).st_size
 
+    def close(self) -> None:
+        """Close the files."""
+        while self._handles:
+            os.close(self._handles.popitem()[1])
+
 
 class Offset(NamedTuple):
     """How the master's steady clock differs from ours, and by how much that may be wrong."""

@@ -33,8 +33,6 @@ class Address(NamedTuple):
     @property
     def is_loopback(self) -> bool:
         """Whether nobody outside of this machine can reach it."""
-        if self.host == "localhost":
-            return True
         try:
             return ipaddress.ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
@@ -53,7 +51,7 @@ def parse_address(text: str, what: str) -> Address:
             f"{what} {text!r} is no address",
             hint="Write HOST:PORT, as in 10.0.0.5:5557; an IPv6 address stands in brackets.",
         )
-    return Address(found[1], port)
+    return Address("127.0.0.1" if found[1] == "localhost" else found[1], port)
 
 
 def find_secret(
@@ -85,7 +83,7 @@ def _of_file(path: Path) -> Secret:
     try:
         return Secret(path.read_text(encoding="utf-8").strip(), where)
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        why = str(getattr(error, "strerror", "")).lower() or "it is not UTF-8"
         raise ConfigError(
-            f"the file of the secret cannot be read: {str(why).lower()}", where=where
+            f"the file of the secret cannot be read: {why}", where=where
         ) from None

@@ -66,7 +66,7 @@ class Provider(Protocol):
     def keep(self, job: Job, folder: Path) -> None:
         """Put into a folder of the catalogue what the provider does not keep elsewhere."""
 
-    def list(self, job: Job) -> tuple[Stored, ...]:
+    def stored(self, job: Job) -> tuple[Stored, ...]:
         """The backups that are kept, oldest first."""
 
     def restore(self, job: Job, manifest: Manifest) -> int:

@@ -55,11 +55,11 @@ class PgBackRestProvider:
 
     def backup(self, job: Job, report: Report) -> Stored:
         """A full backup, or an incremental one upon the newest."""
-        known = {each.label for each in self.list(job)}
+        known = {each.label for each in self.stored(job)}
         kind = "incr" if job.incremental and known else "full"
         self._need(job, "stanza-create")
         self._need(job, "backup", f"--type={kind}")
-        made = [each for each in self.list(job) if each.label not in known]
+        made = [each for each in self.stored(job) if each.label not in known]
         if not made:
             raise CannotRun("pgBackRest made a backup, but does not list it")
         stored = made[-1]
@@ -91,7 +91,7 @@ class PgBackRestProvider:
     def keep(self, job: Job, folder: Path) -> None:
         """Nothing: the repository has it."""
 
-    def list(self, job: Job) -> tuple[Stored, ...]:
+    def stored(self, job: Job) -> tuple[Stored, ...]:
         """What ``pgbackrest info`` knows, oldest first."""
         stanza = self._info(job)
         return tuple(

@@ -79,7 +79,7 @@ class PostgresqlProvider:
         """The copy becomes ``data`` in the folder."""
         move_tree(job.data, folder / "data")
 
-    def list(self, job: Job) -> tuple[Stored, ...]:
+    def stored(self, job: Job) -> tuple[Stored, ...]:
         """What the catalogue has sealed."""
         return in_catalogue(job, self.name)
 

@@ -123,6 +123,21 @@ def of_pgbackrest(place: Path) -> Iterator[Source]:
 
 
 @contextmanager
+def of_barman(place: Path) -> Iterator[Source]:
+    incoming = place / "repository" / "crm" / "incoming"
+    incoming.mkdir(mode=0o700, parents=True)
+    osuser.give_tree(place / "repository", osuser.substitute())
+    command = f"cp %p {incoming}/%f.tmp && mv {incoming}/%f.tmp {incoming}/%f"
+    with _serving(PostgresServer(place, _system(), command)) as server:
+        room = _room(place, server, "barman", None)
+
+        def files(_: Room, manifest: Manifest) -> Path:
+            return incoming.parent / "base" / manifest.label / "data"
+
+        yield Source(server, room, place, files, _of_postgres(server))
+
+
+@contextmanager
 def of_mariadb(place: Path) -> Iterator[Source]:
     with _serving(MariadbServer(place)) as server:
         room = _room(place, server, "mariadb", server.logs)
@@ -171,6 +186,7 @@ CASES = {
     "postgresql-debian": lambda place: of_postgresql(place, _system()),
     "pgbackrest-debian": of_pgbackrest,
     "mariadb-debian": of_mariadb,
+    "barman-debian": of_barman,
 }
 
 
@@ -245,7 +261,7 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
 
     def look(job: Job) -> None:
         seen.append(source.contents(job))
-        listed = provider_of(job).list(job)
+        listed = provider_of(job).stored(job)
         assert [each.label for each in listed] == [manifest.label or taken.id]
         assert listed[0].system == manifest.system_identifier
 

@@ -7,6 +7,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import orjson
+
 JSON_HEADERS: Mapping[str, str] = {"content-type": "application/json"}
 
 
@@ -39,7 +41,11 @@ class Reply:
     def json(self) -> Any:
         """The body as JSON, parsed once.  Raises ValueError if it is not JSON."""
         if self._parsed is _UNPARSED:
-            self._parsed = json.loads(self.body)
+            try:
+                self._parsed = orjson.loads(self.body)
+            except orjson.JSONDecodeError:
+                # Stricter than the standard library: a BOM, UTF-16, NaN, half a surrogate pair.
+                self._parsed = json.loads(self.body)
         return self._parsed
 
 

@@ -41,7 +41,9 @@ def line_chart(
     values = [each for line in lines for each in line.values if each is not None]
     top = max(values, default=0.0) or 1.0
     bottom = min((each for each in values if each > 0), default=top / 10) if logarithmic else 0.0
-    low, high = (_decades(bottom, top)) if logarithmic else (0.0, _round_up(top))
+    least = min([0.0, *values])  # what Prometheus is asked for may be negative
+    even = (-_round_up(-least) if least else 0.0, _round_up(max(top, 0.0) or 1.0))
+    low, high = _decades(bottom, top) if logarithmic else even
     end = max(seconds, default=0) + 1
 
     def place(second: float, value: float) -> str:
@@ -52,7 +54,7 @@ def line_chart(
         for part in _unbroken(seconds, line.values):
             points = " ".join(place(second + 0.5, value) for second, value in part)
             drawn.append({"kind": line.kind, "points": points})
-    marks = _log_ticks(low, high) if logarithmic else _even_ticks(high)
+    marks = _log_ticks(low, high) if logarithmic else [*([low] if low else []), *_even_ticks(high)]
     return {
         "width": WIDTH,
         "height": HEIGHT,
@@ -123,7 +125,7 @@ def _y(value: float, low: float, high: float, logarithmic: bool) -> float:
         span = math.log10(high) - math.log10(low)
         share = (math.log10(max(value, low)) - math.log10(low)) / span
     else:
-        share = value / high
+        share = (value - low) / (high - low)
     return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
 
 

@@ -5,6 +5,7 @@ page, and ``/metrics``.  On the master, or where there is only one process.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -214,7 +215,13 @@ def _add_tab(web_ui: Any, desk: Desk) -> None:
 
 def _serve(board: Board, host: str, port: int) -> None:
     server = WSGIServer((host, port), make_wsgi_app(registry_of(board)), log=None)
-    server.start()
+    try:
+        server.start()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        sys.stderr.write(f"crmops: cannot listen on {host}:{port}: {why}\n")
+        sys.stderr.write("        Choose another port with --metrics-port; 0 is any free one.\n")
+        sys.exit(2)
     log.info("metrics on http://%s:%d/metrics", host, server.server_port)
 
 

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtests.buckets import Buckets
+from loadtests.charts import Line, line_chart
 from loadtests.exports import as_csv, as_junit
 from loadtests.hlog import as_hlog, encoded
 from loadtests.recording import Key, Recording
@@ -173,6 +174,18 @@ def test_the_report_says_what_the_result_says_and_asks_nobody() -> None:
     ):
         assert any(words in each for each in seen.text), words
     assert any("750 ms in 7 database calls" in each for each in seen.text)
+
+
+def test_a_chart_has_room_below_nothing() -> None:
+    lines = [Line("lag", "a", [-3.0, None, 4.0, 7.5])]
+    chart = line_chart(lines, [0, 1, 2, 3])
+    assert [each.text for each in chart["y"]] == ["-5", "0", "2", "4", "6", "8", "10"]
+    places = [float(each.at) for each in chart["y"]]
+    assert places == sorted(places, reverse=True)
+    assert all(chart["top"] <= each <= chart["bottom"] for each in places)
+    assert len(chart["lines"]) == 2  # it is broken where nothing is known
+    unknown = line_chart([Line("lag", "a", [None, None])], [0, 1])
+    assert (unknown["lines"], unknown["y"][-1].text) == ([], "1")
 
 
 def test_a_report_of_nothing_is_a_report() -> None:

@@ -122,6 +122,20 @@ def test_the_web_page_shows_the_verdict_so_far(
     assert sorted(standing) == [0, 0, 0, 1]
 
 
+def test_a_port_that_is_taken_is_named(given: dict[str, str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless",
+             "--host", "http://127.0.0.1:1", "--metrics-port", port],
+            cwd=tmp_path, env={**os.environ, **given}, capture_output=True, text=True,
+            timeout=90, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert f"crmops: cannot listen on 127.0.0.1:{port}: address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_master_shows_what_all_its_workers_count(
     given: dict[str, str], refcrm_server: RefcrmServer, tmp_path: Path
 ) -> None:

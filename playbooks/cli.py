@@ -97,6 +97,16 @@ def _moment(text: str) -> datetime:
         ) from None
 
 
+@drill_app.command("failover")
+def drill_failover(
+    target: TargetOption = "", backup: BackupOption = "latest", as_json: JsonFlag = False
+) -> None:
+    """Rehearse a failover on copies: promote a standby, re-point, measure the outage."""
+    from playbooks.run import rehearse_failover
+
+    _show(rehearse_failover(_room(target), backup), as_json)
+
+
 @drill_app.command("plan")
 def drill_plan(
     target: TargetOption = "", backup: BackupOption = "latest", as_json: JsonFlag = False

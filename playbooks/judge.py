@@ -18,6 +18,7 @@ BACKUP_STAGES = ("source_check", "base_backup", "verify_files", "read_contents",
                  "seal", "tear_down")  # fmt: skip
 DRILL_STAGES = ("fetch", "verify_backup", "configure", "recover", "compare", "amcheck", "smoke",
                 "tear_down")  # fmt: skip
+FAILOVER_STAGES = (*DRILL_STAGES[:4], "stand_by", "fail_over", "tear_down")
 
 
 def stages_of(kind: Kind, settings: Settings, *, point_in_time: bool = False) -> tuple[str, ...]:
@@ -32,11 +33,15 @@ def stages_of(kind: Kind, settings: Settings, *, point_in_time: bool = False) ->
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A playbook that ended: its job, how it ended and the stages that left a record."""
+    """A playbook that ended: its job, how it ended and the stages that left a record.
+
+    ``failover``: it was the rehearsal of one, not a restore.
+    """
 
     job: Job
     ending: Ending
     stages: tuple[Stage, ...]
+    failover: bool = False
 
     def facts(self, name: str) -> dict[str, Any]:
         """What a stage found, also one that failed; nothing if it did not run."""
@@ -49,7 +54,10 @@ class Finished:
 
 def measures_of(kind: Kind, finished: Finished) -> tuple[Measure, ...]:
     """The numbers of a backup or a drill; what did not happen has no value."""
-    own = _backup_measures(finished) if kind is Kind.BACKUP else _drill_measures(finished)
+    if finished.failover:
+        own = _failover_measures(finished)
+    else:
+        own = _backup_measures(finished) if kind is Kind.BACKUP else _drill_measures(finished)
     checks = [check for stage in finished.stages for check in stage.checks]
     failed = sum(not each.passed for each in checks)
     failed += sum(
@@ -78,6 +86,16 @@ def objectives_of(kind: Kind, settings: Settings) -> tuple[Objective, ...]:
         Objective(measure="rto", op="<=", limit=settings.rto_objective, unit=Unit.SECONDS),
         Objective(measure="rpo", op="<=", limit=settings.rpo_objective, unit=Unit.SECONDS),
         *_demanded(settings),
+    )
+
+
+def failover_objectives(settings: Settings) -> tuple[Objective, ...]:
+    """What must hold for a failover that was rehearsed."""
+    limit = settings.failover.outage_objective
+    return (
+        Objective(measure="checks.failed", op="==", limit=0),
+        Objective(measure="outage", op="<=", limit=limit, unit=Unit.SECONDS, minimum_samples=20),
+        Objective(measure="writes.lost", op="==", limit=0, unit=Unit.COUNT, minimum_samples=20),
     )
 
 
@@ -113,7 +131,8 @@ def judgement_of(kind: Kind, settings: Settings, finished: Finished) -> Judgemen
 
     When a stage failed, its words are the reason, since they say more than a count of checks.
     """
-    judgement = judge(measures_of(kind, finished), objectives_of(kind, settings))
+    wanted = failover_objectives(settings) if finished.failover else objectives_of(kind, settings)
+    judgement = judge(measures_of(kind, finished), wanted)
     hindrance = _hindrance(kind, settings, finished)
     if hindrance is not None:
         return judgement.model_copy(update={"verdict": Verdict.ERROR, "reason": hindrance[0]})
@@ -139,7 +158,9 @@ def _hindrance(kind: Kind, settings: Settings, finished: Finished) -> tuple[str,
         return None
     if finished.ending.refusal and not finished.stages:
         return finished.ending.refusal, "Nothing was touched."
-    wanted = stages_of(kind, settings, point_in_time=finished.job.to is not None)
+    point_in_time = finished.job.to is not None
+    walked = stages_of(kind, settings, point_in_time=point_in_time)
+    wanted = FAILOVER_STAGES if finished.failover else walked
     done = {each.name for each in finished.stages}
     missing = [each for each in wanted if each not in done]
     if missing:
@@ -190,6 +211,19 @@ def _drill_measures(finished: Finished) -> tuple[Measure, ...]:
         _number("tables.differing", compared.get("differing"), Unit.COUNT, tables),
         _number("rows.restored", compared.get("rows"), Unit.COUNT),
         *_asked_for(finished),
+    )
+
+
+def _failover_measures(finished: Finished) -> tuple[Measure, ...]:
+    found = finished.facts("fail_over")
+    probes, written = found.get("probes", 0), found.get("written", 0)
+    return (
+        _number("outage", found.get("outage"), Unit.SECONDS, probes),
+        _number("outage.noticed", found.get("noticed_seconds"), Unit.SECONDS),
+        _number("outage.promoted", found.get("promoted_seconds"), Unit.SECONDS),
+        _number("outage.pointed", found.get("pointed_seconds"), Unit.SECONDS),
+        _number("probes.failed", found.get("probes_failed"), Unit.COUNT, probes),
+        _number("writes.lost", found.get("lost"), Unit.COUNT, written),
     )
 
 

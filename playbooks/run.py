@@ -26,7 +26,7 @@ from playbooks.leftovers import make_scratch, own, scratch_name, sweep, tear_dow
 from playbooks.newest import newest_moment
 from playbooks.people import choose_people, write_people
 from playbooks.postgres import find_binaries
-from playbooks.providers import check_provider, provider_of, providers, taken_by
+from playbooks.providers import check_provider, need_files, provider_of, providers, taken_by
 from playbooks.retention import as_kept, to_remove
 from playbooks.runner import Event, run_playbook
 from playbooks.settings import Settings
@@ -129,13 +129,28 @@ def drill_forward(room: Room, backup: str = "latest") -> Run:
     with alone(room), executing_in(room, Kind.DRILL, "point-in-time") as execution:
         incident = utc_now()
         chosen = room.catalogue.choose(backup)
-        access = room.target.database
+        access, manifest = room.target.database, room.catalogue.read(chosen)
+        need_files(manifest, "--to newest")
         moment = newest_moment(
-            room.catalogue.read(chosen),
+            manifest,
             Path(access.archive_directory if access else ""),
-            find_binaries(access.binaries if access else ""),
+            find_binaries(access.binaries if access else "", manifest.major),
         )
         _advance_to(room, execution, chosen, moment, incident)
+    return execution.run
+
+
+def rehearse_failover(room: Room, backup: str = "latest") -> Run:
+    """Restore a backup, give the copy a standby, kill the copy while it is used, and measure.
+
+    The source and its own standbys take no part.  Raises CannotRun when it could not begin.
+    """
+    with alone(room), executing_in(room, Kind.DRILL, "failover") as execution:
+        chosen = room.catalogue.choose(backup)
+        job = make_job(room, execution, room.catalogue.place(chosen))
+        with prepared(job) as ready:
+            played = _play(room, execution, ready, "failover_rehearsal.yml", "pg_restore")
+            _judge(room, execution, replace(played, failover=True))
     return execution.run
 
 

@@ -71,6 +71,16 @@ SERVER = (
 """What may be set of the copy's server: how fast it is, never what it does to others."""
 
 
+class Failover(_Part):
+    """The rehearsal of a failover, on copies."""
+
+    outage_objective: Patience = Field(
+        default=60.0, description="seconds that nobody may be able to work"
+    )
+    probe_every: Patience = Field(default=0.1, description="seconds between two probes")
+    probe_timeout: Patience = Field(default=2.0, description="a probe without answer is a bad one")
+
+
 class Agreed(_Part):
     """What was agreed on drills: who answers for them and how often one must pass."""
 
@@ -120,6 +130,7 @@ class Settings(_Part):
     amcheck: bool = Field(default=True, description="check the indexes of the copy with amcheck")
     smoke: Smoke = Smoke()
     audits: Audits = Audits()
+    failover: Failover = Failover()
     calendar: Agreed = Agreed()
 
     @field_validator("server", mode="after")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
-from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from crmops.errors import CannotRun
+from playbooks.application import application_on
 from playbooks.catalogue import read_manifest
 from playbooks.instance import require_alive
-from playbooks.job import JOB_VARIABLE, Job
+from playbooks.job import Job
 from playbooks.journeys import walk_journeys
 from playbooks.report import Report
 from playbooks.source import Connection, copy_address, copy_connection, first_line
@@ -23,7 +20,6 @@ select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.rel
 where c.relkind = 'r' and c.relpersistence = 'p' and n.nspname !~ '^pg_'
   and n.nspname <> 'information_schema' order by pg_relation_size(c.oid) desc, 1, 2 limit 1
 """
-_POLL = 0.1
 
 
 def run(job: Job, report: Report) -> None:
@@ -77,74 +73,12 @@ def _statement(connection: Connection, statement: str, report: Report) -> None:
 def serve(job: Job, address: str, report: Report) -> None:
     """Start the application on the copy, at its address, and ask whether it is well."""
     smoke = job.settings.smoke
-    ready = job.scratch / "ready.json"
-    command = [
-        each.replace("{database_url}", address).replace("{ready_file}", str(ready))
-        for each in smoke.serve
-    ]
-    with (job.scratch / "application.log").open("wb") as log:
-        try:
-            process = subprocess.Popen(
-                command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=_environment(job), start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise CannotRun(
-                f"{command[0]} cannot be started: {error.strerror}", hint="See drills.smoke.serve."
-            ) from error
-        try:
-            problem = _wait_healthy(process, ready, smoke.health, smoke.timeout)
-            _answers(smoke.health, problem, report)
-            if smoke.journeys and not problem:
-                walk_journeys(job, _url(ready), report)
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _answers(health: str, problem: str, report: Report) -> None:
-    wanted = f"{health}: 200"
-    found = "no answer" if problem else wanted
-    report.check("the application answers", not problem, wanted=wanted, found=found, detail=problem)
-
-
-def _wait_healthy(
-    process: subprocess.Popen[bytes], ready: Path, health: str, seconds: float
-) -> str:
-    """Nothing once the application is healthy, else what kept it."""
-    deadline = time.monotonic() + seconds
-    problem = "it did not write its ready file"
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            return f"the application ended with code {process.returncode}"
-        if ready.is_file():
-            problem = _ask(ready, health)
-            if not problem:
-                return ""
-        time.sleep(_POLL)
-    return f"{problem} within {seconds:.0f} s"
-
-
-def _ask(ready: Path, health: str) -> str:
-    import httpx
-
-    try:
-        url = _url(ready) + health
-        if not url.startswith(("http://127.0.0.1:", "http://localhost:", "http://[::1]:")):
-            return "the ready file names an address that is not of this machine"
-        code = httpx.get(url, timeout=5, trust_env=False).status_code
-        return "" if code == 200 else f"{health} answered {code}"
-    except (httpx.HTTPError, OSError, ValueError, KeyError):
-        return f"{health} did not answer"
-
-
-def _url(ready: Path) -> str:
-    return str(json.loads(ready.read_bytes())["url"]).rstrip("/")
-
-
-def _environment(job: Job) -> dict[str, str]:
-    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", JOB_VARIABLE: job.id}
+    with application_on(job, address) as application:
+        problem = application.wait_healthy()
+        wanted = f"{smoke.health}: 200"
+        found = "no answer" if problem else wanted
+        report.check(
+            "the application answers", not problem, wanted=wanted, found=found, detail=problem
+        )
+        if smoke.journeys and not problem:
+            walk_journeys(job, application.url, report)

@@ -6,8 +6,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -26,14 +27,14 @@ from crmops.errors import UsageError
 
 if TYPE_CHECKING:
     from crmops.record import Run
-    from dq_checks.duplicates.find import Found
+    from dq_checks.duplicates.find import Found, Wanted
     from dq_checks.duplicates.prepare import Script
 
 _QUIET_SECONDS = 2.0
 
 FileArgument = Annotated[Path, typer.Argument(help="A CSV (UTF-8, GB18030) or XLSX file.")]
 EntityOption = Annotated[
-    str | None, typer.Option(help="contact or account; else taken from the headings.")
+    str | None, typer.Option(help="contact, lead or account; else taken from the headings.")
 ]
 ScriptOption = Annotated[
     str | None, typer.Option(help="latin or chinese; else taken from the names.")
@@ -51,6 +52,17 @@ ThresholdOption = Annotated[
 AtMostOption = Annotated[
     float | None, typer.Option(help="Fail if a larger share of the rows are copies: 0.02.")
 ]
+KeepOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Keep the records: new ones are compared with them later."),
+]
+IdOption = Annotated[
+    str | None,
+    typer.Option("--id", metavar="COLUMN", help="What --keep calls a record; else its row."),
+]
+AgainstOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Compare the rows with records that were kept.")
+]
 
 
 def duplicates(  # noqa: PLR0913, PLR0917 - the options of the command
@@ -61,6 +73,9 @@ def duplicates(  # noqa: PLR0913, PLR0917 - the options of the command
     out: OutOption = None,
     threshold: ThresholdOption = None,
     at_most: AtMostOption = None,
+    keep: KeepOption = None,
+    id_column: IdOption = None,
+    against: AgainstOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Find the rows of a file that are the same person or company, with settings as shipped."""
@@ -72,8 +87,12 @@ def duplicates(  # noqa: PLR0913, PLR0917 - the options of the command
         if value is not None and not 0 <= value < 1:
             raise UsageError(f"{name} {value:g} is no share", hint="Give a number from 0 to 1.")
     ctx = context()
-    wanted = Wanted(file, entity, _script(script), tuple(maps or ()), threshold)
+    wanted = Wanted(file, _entity(entity), _script(script), tuple(maps or ()), threshold)
     _without_file(ctx)
+    if against is not None:
+        _refuse_both(keep, id_column)
+        _against(ctx, wanted, against, out, at_most, as_json=as_json)
+    wanted = _keeping(ctx, wanted, keep, id_column)
     with _telling() as told:
         run, found = run_duplicates(
             wanted, ctx.history, out, at_most=at_most, told=told, config_digest=ctx.config.digest
@@ -82,6 +101,75 @@ def duplicates(  # noqa: PLR0913, PLR0917 - the options of the command
     payload = {"verdict": run.verdict, "run": run.dump(), "result": summary(found), "files": files}
     emit(payload, as_json=as_json, table=lambda: _tables(run, found, out))
     exit_with(run.verdict)
+
+
+def _refuse_both(keep: str | None, id_column: str | None) -> None:
+    if keep is not None or id_column is not None:
+        raise UsageError(
+            "--against compares and keeps nothing", hint="Leave --keep and --id out, or --against."
+        )
+
+
+def _keeping(ctx: Context, wanted: Wanted, keep: str | None, id_column: str | None) -> Wanted:
+    """With the place of the store that is to be made."""
+    from dq_checks.duplicates.against import store_place
+    from dq_checks.duplicates.known import check_place
+
+    if keep is None:
+        if id_column is not None:
+            raise UsageError("--id is of use with --keep only", hint="Give --keep NAME too.")
+        return wanted
+    place = store_place(ctx.config.state_dir, keep)
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_place(place)
+    return replace(wanted, keep=place, id_column=id_column)
+
+
+def _against(
+    ctx: Context,
+    wanted: Wanted,
+    name: str,
+    out: Path | None,
+    at_most: float | None,
+    *,
+    as_json: bool,
+) -> NoReturn:
+    """Compare with kept records and leave."""
+    from dq_checks.duplicates.against import store_place, stores_in, summary
+    from dq_checks.duplicates.known import is_store
+    from dq_checks.duplicates.run import run_against
+
+    place = store_place(ctx.config.state_dir, name)
+    if not is_store(place):
+        known = ", ".join(stores_in(ctx.config.state_dir)) or "none yet; make one with --keep"
+        raise UsageError(f"no records were kept as {name!r}", hint=f"There are: {known}.")
+    with _telling() as told:
+        run, made = run_against(
+            wanted, place, ctx.history, out,
+            at_most=at_most, told=told, config_digest=ctx.config.digest,
+        )  # fmt: skip
+    result = summary(made)
+    files = {"matches": str(out)} if out else {}
+    payload = {"verdict": run.verdict, "run": run.dump(), "result": result, "files": files}
+    rows = [
+        ("verdict", verdict_text(run.verdict)),
+        ("why", run.reason),
+        ("settings", f"{result['settings']}, pairs from {made.threshold:.2f}"),
+        ("columns", ", ".join(f"{b} = {a}" for a, b in made.columns.by_field().items())),
+        ("pairs compared", f"{made.matches.candidates:,}"),
+        ("rows", f"{made.rows:,}"),
+        ("rows that are known", f"{made.rows_known:,}"),
+        ("rows that are not new", f"{made.rows_again:,}"),
+        ("run", run.id),
+        *([("pairs in", str(out))] if out else []),
+    ]
+    emit(payload, as_json=as_json, table=lambda: table("duplicates", ("what", "value"), rows))
+    exit_with(run.verdict)
+
+
+def _entity(given: str | None) -> str | None:
+    """A lead is compared as a contact is: they are the same people."""
+    return "contact" if given == "lead" else given
 
 
 def _script(given: str | None) -> Script | None:

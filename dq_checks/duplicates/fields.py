@@ -167,7 +167,7 @@ def _entity(entity: str | None, heads: Sequence[str], maps: Sequence[str]) -> En
         if entity == each:
             return each
     if entity is not None:
-        raise UsageError(f"entity {entity!r} has no settings", hint="Use contact or account.")
+        raise UsageError(f"entity {entity!r} has no settings", hint="Use contact, lead or account.")
     plain = {plain_heading(head) for head in heads}
     mapped = {each.rpartition("=")[2].strip() for each in maps}
     people = {name for field in _PERSONAL for name in _CONTACT[field]}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from crmops.record import new_id
 from dq_checks.duplicates.fields import Entity
 from dq_checks.duplicates.model import FOLDER, Holding, Model, load_model
 from dq_checks.duplicates.prepare import COLUMNS, Script
+from dq_checks.duplicates.store import sweep
 
 SCHEMA = 1
 META = "store.json"
@@ -149,7 +151,9 @@ def check_place(folder: Path) -> None:
 
 def keep(connection: Any, folder: Path, kind: tuple[Entity, Script], model: Model) -> None:
     """Write the table ``records`` and the tables ``key_<n>`` of a run as a store, whole or not."""
-    made = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
+    beside = f".{folder.name}."
+    sweep(folder.absolute().parent, beside)
+    made = Path(mkdtemp(prefix=f"{beside}{os.getpid()}-", dir=folder.absolute().parent))
     try:
         rows = _write_records(connection, made)
         sizes = [_write_key(connection, made, at) for at in range(len(model.keys))]

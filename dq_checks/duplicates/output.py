@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,14 @@ def pairs_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}.pairs{out.suffix or '.csv'}")
 
 
-def write_out(out: Path, found: Found) -> tuple[Path, Path]:
-    """Write clusters and pairs, each whole or not at all.  Raises UsageError."""
-    places = (out, pairs_path(out))
-    for place, text in zip(places, (clusters_csv(found), pairs_csv(found)), strict=True):
+def write_out(out: Path, found: Found) -> None:
+    """Write clusters and pairs.  Raises UsageError."""
+    write_files({out: clusters_csv(found), pairs_path(out): pairs_csv(found)})
+
+
+def write_files(made: Mapping[Path, str]) -> None:
+    """Write files, each whole or not at all.  Raises UsageError."""
+    for place, text in made.items():
         beside = place.with_name(f".{place.name}.part")
         try:
             beside.write_text(text, encoding="utf-8")
@@ -67,7 +71,6 @@ def write_out(out: Path, found: Found) -> tuple[Path, Path]:
             raise UsageError(
                 f"{place} cannot be written: {error.strerror}", hint="Give another --out."
             ) from error
-    return places
 
 
 def check_out(out: Path) -> None:

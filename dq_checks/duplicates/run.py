@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -11,13 +12,23 @@ from crmops.execute import Execution, executing
 from crmops.history import History
 from crmops.record import Kind, Run, Unit, Verdict
 from crmops.verdict import Objective, judge
+from dq_checks.duplicates.against import Compared, compare, matches_csv, summary
 from dq_checks.duplicates.find import Found, Wanted, find_duplicates
-from dq_checks.duplicates.output import check_out, clusters_csv, pairs_csv, summary_json, write_out
+from dq_checks.duplicates.known import Known
+from dq_checks.duplicates.output import (
+    check_out,
+    clusters_csv,
+    pairs_csv,
+    summary_json,
+    write_files,
+    write_out,
+)
 
 TARGET = "file"
 COMPARABLE = 0.5
 """Share of rows that must hold something to compare, or the answer is unknown."""
 
+_TOO_LITTLE = "only {} of {} rows hold anything to compare"
 _BEAT_SECONDS = 5.0
 Told = Callable[[str], None]
 
@@ -52,6 +63,73 @@ def run_duplicates(
             write_out(out, found)
         execution.conclude(*_verdict(execution.run, found, at_most))
     return execution.run, found
+
+
+def run_against(
+    wanted: Wanted,
+    store: Path,
+    history: History,
+    out: Path | None = None,
+    *,
+    at_most: float | None = None,
+    told: Told = lambda _: None,
+    config_digest: str = "",
+) -> tuple[Run, Compared]:
+    """Compare a file with a store of known records, write the pairs to ``out`` and record it.
+
+    Passes if the rows could be compared and, with ``at_most``, no larger share of them is known
+    already.  The evidence holds row numbers and what the store calls its records.
+    """
+    if out is not None:
+        check_out(out)
+    known = Known(store, wanted.models)
+    subject = f"duplicates:{wanted.path.stem}:{store.name}"
+    with executing(
+        history, Kind.DQ, TARGET, subject, config_digest=config_digest, tool_versions=_versions()
+    ) as execution:
+        began = time.perf_counter()
+        made = compare(wanted, known, _beating(execution, told))
+        _measure_against(execution, made, time.perf_counter() - began)
+        execution.attach("matches.csv", matches_csv(made))
+        execution.attach("result.json", json.dumps(summary(made), ensure_ascii=False, indent=1))
+        if out is not None:
+            write_files({out: matches_csv(made)})
+        execution.conclude(*_verdict_against(execution.run, made, at_most))
+    return execution.run, made
+
+
+def _measure_against(execution: Execution, made: Compared, seconds: float) -> None:
+    rows = made.rows
+    counts = {
+        "pairs": len(made.pairs), "rows": rows, "rows.known": made.rows_known,
+        "rows.surplus": made.rows_again, "candidate.pairs": made.matches.candidates,
+    }  # fmt: skip
+    for name, value in counts.items():
+        execution.measure(name, value, Unit.COUNT, rows)
+    share = made.rows_again / rows if rows else None
+    execution.measure("duplicates.ratio", share, Unit.RATIO, made.comparable)
+    comparable = made.comparable / rows if rows else None
+    execution.measure("comparable.ratio", comparable, Unit.RATIO, rows)
+    execution.measure("find.seconds", seconds, Unit.SECONDS, 1)
+    if made.rows_again:
+        execution.finding(f"{made.rows_again} rows are not new", "see matches.csv")
+
+
+def _verdict_against(run: Run, made: Compared, at_most: float | None) -> tuple[Verdict, str]:
+    if made.rows == 0:
+        return Verdict.UNKNOWN, "the file has no data rows"
+    if made.comparable < COMPARABLE * made.rows:
+        return Verdict.UNKNOWN, _TOO_LITTLE.format(made.comparable, made.rows)
+    said = f"{made.rows_known} of {made.rows} rows are among {made.known.rows} known records"
+    return _within(run, said, at_most)
+
+
+def _within(run: Run, said: str, at_most: float | None) -> tuple[Verdict, str]:
+    if at_most is None:
+        return Verdict.PASS, said
+    limit = Objective(measure="duplicates.ratio", op="<=", limit=at_most, unit=Unit.RATIO)
+    judgement = judge(run.measures, [limit])
+    return judgement.verdict, f"{said}; {judgement.reason}"
 
 
 def _versions() -> dict[str, str]:
@@ -104,13 +182,6 @@ def _verdict(run: Run, found: Found, at_most: float | None) -> tuple[Verdict, st
     if found.rows == 1:
         return Verdict.UNKNOWN, "the file has one data row; there is nothing to compare it with"
     if found.comparable < COMPARABLE * found.rows:
-        return (
-            Verdict.UNKNOWN,
-            f"only {found.comparable} of {found.rows} rows hold anything to compare",
-        )
+        return Verdict.UNKNOWN, _TOO_LITTLE.format(found.comparable, found.rows)
     said = f"{len(found.clusters)} clusters with {found.clustered} of {found.rows} rows"
-    if at_most is None:
-        return Verdict.PASS, said
-    limit = Objective(measure="duplicates.ratio", op="<=", limit=at_most, unit=Unit.RATIO)
-    judgement = judge(run.measures, [limit])
-    return judgement.verdict, f"{said}; {judgement.reason}"
+    return _within(run, said, at_most)

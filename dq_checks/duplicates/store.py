@@ -22,7 +22,7 @@ THREADS = 2
 MEMORY = "1800MB"
 """Of DuckDB; what does not fit goes to disk.  The process takes about 500 MB besides."""
 
-_PLACES = frozenset(
+PLACES = frozenset(
     {"city", "region", "postcode", "place", "branch", "grouped", "way", "house", "id"}
 )
 """Columns that alone make nobody comparable."""
@@ -43,7 +43,7 @@ def scratch(folder: Path | None = None) -> Iterator[Any]:
         import splink  # noqa: F401
     except ImportError as error:
         raise CannotRun(f"duplicates need {error.name}", hint=_EXTRA) from error
-    _sweep(Path(folder or gettempdir()))
+    sweep(Path(folder or gettempdir()))
     with TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder) as place:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "threads": THREADS,
@@ -77,10 +77,10 @@ def pack(block: Mapping[str, Array]) -> bytes:
     return packed
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path, prefix: str = _PREFIX) -> None:
     """Remove what killed runs of ours left: it may hold rows of a file."""
-    for each in folder.glob(f"{_PREFIX}*"):
-        pid = each.name.removeprefix(_PREFIX).partition("-")[0]
+    for each in folder.glob(f"{prefix}*"):
+        pid = each.name.removeprefix(prefix).partition("-")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(each, ignore_errors=True)
 
@@ -138,7 +138,7 @@ class Records:
         self.connection.execute(
             f"create table records as select {', '.join(made)} from loaded {' '.join(joins)}"
         )
-        telling = ", ".join(each for each in self.columns if each not in _PLACES)
+        telling = ", ".join(each for each in self.columns if each not in PLACES)
         counted = f"select count(*) from loaded where coalesce({telling}) is not null"
         self.comparable = self.connection.execute(counted).fetchall()[0][0]
         self.connection.execute("drop table loaded")

@@ -120,7 +120,12 @@ def test_a_bad_file_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> N
     [
         (["gone.csv"], "gone.csv does not exist"),
         (["."], ". is no file"),
-        (["people.csv", "--entity", "lead"], "entity 'lead' has no settings"),
+        (["people.csv", "--entity", "deal"], "entity 'deal' has no settings"),
+        (["people.csv", "--keep", "../x"], "'../x' is no name of a store"),
+        (["people.csv", "--id", "姓名"], "--id is of use with --keep only"),
+        (["people.csv", "--keep", "x", "--id", "No"], "--id 'No': people.csv has no such column"),
+        (["people.csv", "--against", "x"], "no records were kept as 'x'"),
+        (["people.csv", "--against", "x", "--keep", "x"], "--against compares and keeps nothing"),
         (["people.csv", "--script", "runes"], "script 'runes' has no settings"),
         (["people.csv", "--threshold", "1.5"], "--threshold 1.5 is no share"),
         (["people.csv", "--out", "no/where.csv"], "no/where.csv cannot be written: "),

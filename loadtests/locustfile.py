@@ -12,7 +12,7 @@ from locust import events
 
 from crmops.errors import CrmopsError
 from loadtests.child.locust_live import register
-from loadtests.child.solo import drop_untagged, user_classes
+from loadtests.child.solo import drop_untagged, user_classes, warn_of_strangers
 from loadtests.standalone import read_terms
 
 try:
@@ -27,6 +27,7 @@ except CrmopsError as error:
 
 def _keep_to_tags(environment: Any, **_ignored: Any) -> None:
     drop_untagged(environment)
+    warn_of_strangers(environment)
 
 
 events.init.add_listener(_keep_to_tags)  # type: ignore[no-untyped-call]

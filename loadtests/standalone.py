@@ -64,7 +64,12 @@ class Terms:
         return target
 
     def accounts(self, worker: int, workers: int) -> dict[str, list[Account]]:
-        """The accounts of one of several processes, by role: each account has one process only."""
+        """The accounts of one of several processes, by role: each account has one process only.
+
+        A process that nobody reckoned with has none.
+        """
+        if worker >= workers:
+            return {}
         found: dict[str, list[Account]] = {}
         for each in self.target.accounts:
             found.setdefault(each.role, []).append(each)

@@ -13,7 +13,7 @@ import gevent
 from locust import User, tag
 from locust.env import Environment
 from locust.exception import StopUser
-from locust.runners import WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
 
 from crmops.connectors import connectors
 from crmops.connectors.base import Talk
@@ -31,6 +31,7 @@ from loadtests.child.connection import ConnectionLost
 from loadtests.child.person import REFUSED_LOGIN_PAUSE
 from loadtests.child.stock import client_of, user_bases
 from loadtests.child.walker import TimeIsUp, Walker
+from loadtests.distributed.address import PORT, Address
 from loadtests.standalone import Terms
 from loadtests.workload import Role
 
@@ -135,15 +136,33 @@ def _one_phase() -> str:
 
 
 def _place(environment: Environment) -> tuple[int, int]:
-    """Which of how many processes this is.  ``--processes`` says how many."""
+    """Which of how many processes this is: ``--processes`` says, or the master's
+    ``--expect-workers``, which it tells its workers.
+    """
     if not isinstance(environment.runner, WorkerRunner):
         return 0, 1
-    options = environment.parsed_options
-    count = max(int(getattr(options, "processes", None) or 1), 1)
+    said = (
+        getattr(environment.parsed_options, name, 1) for name in ("processes", "expect_workers")
+    )
+    count = max(int(each or 1) for each in said)
     index = max(environment.runner.worker_index, 0)
     if index >= count:
-        log.error("worker %d of %d: start workers with --processes", index, count)
-    return index, count
+        log.error(
+            "worker %d has no accounts: start the master with --expect-workers %d", index, index + 1
+        )
+    return index, max(count, 1)
+
+
+def warn_of_strangers(environment: Environment) -> None:
+    """Say it loudly when anybody in the network may join locust's master and steer its workers."""
+    host = str(getattr(environment.parsed_options, "master_bind_host", "*"))
+    if isinstance(environment.runner, MasterRunner) and not Address(host, PORT).is_loopback:
+        log.warning(
+            "LOCUST'S PROTOCOL IS PLAIN: whoever reaches port %s of this machine can read what "
+            "master and workers say, join and steer them. Add --master-bind-host 127.0.0.1, or use "
+            "`crmops load run --listen`, which is encrypted and asks for a secret",
+            getattr(environment.parsed_options, "master_bind_port", PORT),
+        )
 
 
 class SoloWalker(Walker):

@@ -44,7 +44,8 @@ def locust(
         cwd=folder, env={**os.environ, **given}, capture_output=True, text=True, timeout=90,
         check=False,
     )  # fmt: skip
-    rows = json.loads(done.stdout) if done.stdout.strip() else []
+    document = re.sub(r"^\[\]\n", "", done.stdout, flags=re.MULTILINE)  # a worker's own
+    rows = json.loads(document) if document.strip() else []
     return done, {row["name"]: row["num_requests"] for row in rows}
 
 
@@ -118,9 +119,30 @@ def test_terms_from_the_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path:
     terms = read_terms({"CRMOPS_CONFIG": str(config)})
     assert terms.at("").url == "http://127.0.0.1:1"
     assert set(terms.journeys) == {"sales_rep", "service_agent", "mobile", "manager"}
+    assert terms.accounts(2, 2) == {}
     slices = [terms.accounts(worker, 2)["rep"] for worker in (0, 1)]
     assert [[each.username for each in mine] for mine in slices] == [["rep1"], ["rep2"]]
     with pytest.raises(UsageError, match="is not this machine and not in"):
         terms.at("http://crm.example")
     with pytest.raises(UsageError, match="the host 'crm' is no address"):
         terms.at("crm")
+
+
+def test_two_workers_of_locust_itself_with_its_own_client(
+    given: dict[str, str], refcrm_server: RefcrmServer, tmp_path: Path
+) -> None:
+    """``--processes`` is ``--master`` and ``--worker`` on one machine; the accounts are divided."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    words = ("--host", refcrm_server.url, "--users", "8", "--spawn-rate", "8", "-t", "6s")
+    bound = ("--master-bind-port", port, "--master-port", port, "--tags", "rep")
+    environ = {**given, "CRMOPS_LOAD_CLIENT": "fasthttp"}
+    done, requests = locust(environ, tmp_path, *words, *bound, "--processes", "2")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert requests["login"] >= 8
+    assert "no account is left" not in done.stderr
+    assert len(set(re.findall(r"source_tag (locust-\w+)", done.stderr))) == 2
+    assert "LOCUST'S PROTOCOL IS PLAIN" in done.stderr

@@ -12,9 +12,12 @@ from crmops.binaries import need_binary
 from crmops.secret import Secret
 from crmops.target import DatabaseAccess
 from playbooks import mariadb, osuser
+from playbooks.catalogue import Manifest
 from playbooks.job import Job
+from playbooks.mariadb.system import logs_between, split_place
 from playbooks.postgres import copy_binaries, find_binaries
 from playbooks.source import parse_address, server_major, write_service
+from playbooks.wal import parse_lsn, segments
 
 
 class Engine(Protocol):
@@ -37,6 +40,9 @@ class Engine(Protocol):
 
     def reachable(self, job: Job) -> Job:
         """The job with programs that the servers' user can reach."""
+
+    def logs(self, manifest: Manifest) -> list[str]:
+        """The files of the log that recovery to the backup's named instant reads."""
 
 
 class PostgresqlEngine:
@@ -63,6 +69,11 @@ class PostgresqlEngine:
             return job
         return job.model_copy(update={"binaries": copy_binaries(job.binaries, job.scratch / "pg")})
 
+    def logs(self, manifest: Manifest) -> list[str]:
+        """Segments, from the backup's begin."""
+        first, last = parse_lsn(manifest.start_lsn), parse_lsn(manifest.point_lsn)
+        return list(segments(manifest.timeline, first, last, manifest.segment_bytes))
+
 
 class MariadbEngine:
     """MariaDB, 10.6 and newer."""
@@ -86,6 +97,11 @@ class MariadbEngine:
     def reachable(self, job: Job) -> Job:
         """Programs that only root reaches are refused by the stages that need them."""
         return job
+
+    def logs(self, manifest: Manifest) -> list[str]:
+        """Binary logs, from where the files were copied."""
+        first, last = split_place(manifest.start_lsn)[0], split_place(manifest.point_lsn)[0]
+        return logs_between(first, last)
 
 
 POSTGRESQL: Engine = PostgresqlEngine()

@@ -20,6 +20,7 @@ from playbooks.faults import CATALOGUE, Fault, Mutant
 from playbooks.job import Job, Outcome, Stage, canonical
 from playbooks.judge import Finished, judgement_of, stages_of
 from playbooks.leftovers import end_processes
+from playbooks.providers import need_files
 from playbooks.run import Room, alone, executing_in, make_job, prepared
 from playbooks.runner import Ending, play_apart
 from playbooks.settings import Audits, Settings
@@ -50,6 +51,7 @@ def mutate(
     """Put the drill to the test on every fault and on the undamaged control."""
     with alone(room), executing_in(room, Kind.DRILL, "mutate") as execution:
         chosen = room.catalogue.place(room.catalogue.choose(backup))
+        need_files(read_manifest(chosen), "drill mutate")
         job = make_job(room, execution, chosen)
         results = []
         with prepared(job) as ready:

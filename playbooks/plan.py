@@ -12,8 +12,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from crmops.record import Kind, Run, Verdict, utc_now
 from playbooks.evidence import EVIDENCE
 from playbooks.judge import objectives_of, stages_of
+from playbooks.providers import providers
 from playbooks.run import Room
-from playbooks.stages.fetch import space_for, wanted_segments
+from playbooks.stages.fetch import space_for
 from playbooks.tree import free_space
 from playbooks.wal import gaps
 
@@ -51,19 +52,16 @@ def plan_drill(room: Room, backup: str = "latest") -> Plan:
     """
     chosen = room.catalogue.choose(backup)
     manifest = room.catalogue.read(chosen)
-    names = wanted_segments(manifest)
+    provider = providers()[manifest.provider]
+    names = provider.engine.logs(manifest)
     last = _last_passed(room)
     before = _stages(room, last)
     scratch = Path(room.settings.scratch or gettempdir())
     needed = space_for(manifest, len(names))
     free = free_space(scratch)
-    access = room.target.database
-    archive = access.archive_directory if access else ""
     obstacles = [] if free > needed else [f"{scratch} has too little room"]
-    if not archive:
-        obstacles.append("database.archive_directory of the target is not set")
-    else:
-        obstacles += gaps(Path(archive), names, manifest.segment_bytes)
+    if not provider.keeps_log:
+        obstacles += _missing(room, names, manifest.segment_bytes)
     return Plan(
         target=room.target.name,
         backup=chosen,
@@ -81,6 +79,13 @@ def plan_drill(room: Room, backup: str = "latest") -> Plan:
         objectives=tuple(map(str, objectives_of(Kind.DRILL, room.settings))),
         obstacles=tuple(obstacles),
     )
+
+
+def _missing(room: Room, names: list[str], segment_bytes: int) -> list[str]:
+    access = room.target.database
+    if access is None or not access.archive_directory:
+        return ["database.archive_directory of the target is not set"]
+    return gaps(Path(access.archive_directory), names, segment_bytes)
 
 
 def _last_passed(room: Room) -> Run | None:

@@ -26,13 +26,16 @@ def segments(timeline: int, first: int, last: int, segment_bytes: int) -> Iterat
 
 
 def gaps(archive: Path, names: list[str], segment_bytes: int) -> list[str]:
-    """What is wrong with the named segments in an archive, as lines for a person."""
+    """What is wrong with the named segments in an archive, as lines for a person.
+
+    Logs of a server that does not cut them to one size have ``segment_bytes`` 0.
+    """
     lines = []
     for name in names:
         path = archive / name
         if not path.is_file():
             lines.append(f"{name} is missing")
-        elif path.stat().st_size != segment_bytes:
+        elif segment_bytes and path.stat().st_size != segment_bytes:
             lines.append(f"{name} has {path.stat().st_size} bytes, not {segment_bytes}")
     return lines
 

@@ -6,10 +6,10 @@ import difflib
 import functools
 from pathlib import Path
 
-from crmops.errors import ConfigError
+from crmops.errors import CannotRun, ConfigError
 from crmops.registry import discover
 from crmops.target import Target
-from playbooks.catalogue import read_manifest
+from playbooks.catalogue import Manifest, read_manifest
 from playbooks.errors import CheckFailed
 from playbooks.job import Job
 from playbooks.providers.base import Provider
@@ -37,6 +37,16 @@ def taken_by(backup: Path, default: str, major: int | None) -> tuple[str, int | 
     except CheckFailed:  # there is none yet, or a stage will say what is wrong with it
         return default, major
     return (found.provider if found.provider in _found() else default), found.major
+
+
+def need_files(manifest: Manifest, what: str) -> None:
+    """Raise CannotRun unless a backup lies in the catalogue as PostgreSQL's own files."""
+    if manifest.provider != "postgresql":
+        raise CannotRun(
+            f"{what} is for backups of the provider postgresql; {manifest.id} is one of "
+            f"{manifest.provider}",
+            hint="Name another backup, or leave it out.",
+        )
 
 
 def check_provider(target: Target) -> Provider:

@@ -37,6 +37,7 @@ class BarmanProvider:
     name = "barman"
     summary = "Barman with a home directory on this machine"
     engine = POSTGRESQL
+    keeps_log = True
     programs = ("barman", "rsync")
 
     def check(self, job: Job) -> None:

@@ -39,14 +39,17 @@ class Stored:
 class Provider(Protocol):
     """One way to back a database up and to bring it back.
 
-    ``engine`` is the kind of server that it is for, ``programs`` what must be installed.  A method
-    that finds the backup to be bad raises CheckFailed or writes a failed check; one that could not
-    do its work raises CannotRun.
+    ``engine`` is the kind of server that it is for, ``programs`` what must be installed.  One that
+    ``keeps_log`` has the log in a repository of its own; others read the source's archive.
+
+    A method that finds the backup to be bad raises CheckFailed or writes a failed check; one that
+    could not do its work raises CannotRun.
     """
 
     name: str
     summary: str
     engine: Engine
+    keeps_log: bool
     programs: tuple[str, ...]
 
     def check(self, job: Job) -> None:

@@ -31,6 +31,7 @@ class MariadbProvider:
     name = "mariadb"
     summary = "mariadb-backup and the source's binary log"
     engine = MARIADB
+    keeps_log = False
     programs = ("mariadbd", "mariadb", "mariadb_backup", "mariadb_binlog")
 
     def check(self, job: Job) -> None:

@@ -35,6 +35,7 @@ class PgBackRestProvider:
     name = "pgbackrest"
     summary = "pgBackRest with a repository in a directory"
     engine = POSTGRESQL
+    keeps_log = True
     programs = ("pgbackrest",)
 
     def check(self, job: Job) -> None:

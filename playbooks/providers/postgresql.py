@@ -32,6 +32,7 @@ class PostgresqlProvider:
     name = "postgresql"
     summary = "pg_basebackup and the source's archive"
     engine = POSTGRESQL
+    keeps_log = False
     programs = ("pg_basebackup", "pg_verifybackup", "pg_controldata")
 
     def check(self, job: Job) -> None:

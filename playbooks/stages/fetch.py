@@ -11,13 +11,14 @@ from pathlib import Path
 
 from playbooks import osuser
 from playbooks.catalogue import Manifest, read_manifest
+from playbooks.engines import POSTGRESQL
 from playbooks.errors import CheckFailed
 from playbooks.interlocks import check_scratch
 from playbooks.job import Job
 from playbooks.providers import provider_of
 from playbooks.report import Report
 from playbooks.tree import hash_file, need_space
-from playbooks.wal import gaps, parse_lsn, segment_name, segments
+from playbooks.wal import gaps, parse_lsn, segment_name
 
 _SLACK = 256 << 20
 
@@ -47,8 +48,7 @@ def space_for(manifest: Manifest, segments: int) -> int:
 
 def wanted_segments(manifest: Manifest) -> list[str]:
     """Every segment that recovery to the backup's named instant reads."""
-    first, last = parse_lsn(manifest.start_lsn), parse_lsn(manifest.point_lsn)
-    return list(segments(manifest.timeline, first, last, manifest.segment_bytes))
+    return POSTGRESQL.logs(manifest)
 
 
 def later_segments(manifest: Manifest, archive: Path) -> list[str]:

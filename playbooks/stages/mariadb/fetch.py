@@ -6,10 +6,11 @@ import shutil
 
 from playbooks import osuser
 from playbooks.catalogue import Manifest, read_manifest
+from playbooks.engines import MARIADB
 from playbooks.errors import CheckFailed
 from playbooks.interlocks import check_scratch
 from playbooks.job import Job
-from playbooks.mariadb.system import logs_between, next_log, split_place
+from playbooks.mariadb.system import next_log
 from playbooks.providers import provider_of
 from playbooks.report import Report
 from playbooks.tree import hash_file, need_space
@@ -25,7 +26,7 @@ def run(job: Job, report: Report) -> None:
     provider = provider_of(job)
     copied = provider.restore(job, manifest)
     job.wal.mkdir(mode=0o700)
-    names = wanted_logs(manifest)
+    names = MARIADB.logs(manifest)
     _stage_wanted(job, manifest, names, report)
     later = _stage_later(job, names[-1]) if job.to is not None else []
     osuser.give_tree(job.wal, osuser.substitute())
@@ -33,12 +34,6 @@ def run(job: Job, report: Report) -> None:
         bytes=copied, segments=len(names) + len(later), later=later, backup=manifest.id,
         provider=provider.name,
     )  # fmt: skip
-
-
-def wanted_logs(manifest: Manifest) -> list[str]:
-    """Every binary log that recovery to the backup's named instant reads."""
-    first, last = split_place(manifest.start_lsn)[0], split_place(manifest.point_lsn)[0]
-    return logs_between(first, last)
 
 
 def _stage_wanted(job: Job, manifest: Manifest, names: list[str], report: Report) -> None:

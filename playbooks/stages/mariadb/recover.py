@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 from playbooks.catalogue import Manifest, read_manifest
+from playbooks.engines import MARIADB
 from playbooks.errors import CheckFailed
 from playbooks.job import Job
 from playbooks.mariadb.link import copy_link, rows
 from playbooks.mariadb.server import pid_of, replay, run_tool, start
 from playbooks.mariadb.system import split_place
 from playbooks.report import Report
-from playbooks.stages.mariadb.fetch import wanted_logs
 
 
 def run(job: Job, report: Report) -> None:
@@ -38,7 +38,7 @@ def _replay(job: Job, manifest: Manifest) -> None:
     """From where the files were copied to the named instant; both may be the same place."""
     if manifest.start_lsn == manifest.point_lsn:
         return
-    names = wanted_logs(manifest)
+    names = MARIADB.logs(manifest)
     replay(
         job,
         f"--start-position={split_place(manifest.start_lsn)[1]}",

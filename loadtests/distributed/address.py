@@ -84,6 +84,4 @@ def _of_file(path: Path) -> Secret:
         return Secret(path.read_text(encoding="utf-8").strip(), where)
     except (OSError, UnicodeDecodeError) as error:
         why = str(getattr(error, "strerror", "")).lower() or "it is not UTF-8"
-        raise ConfigError(
-            f"the file of the secret cannot be read: {why}", where=where
-        ) from None
+        raise ConfigError(f"the file of the secret cannot be read: {why}", where=where) from None

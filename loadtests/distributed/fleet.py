@@ -6,6 +6,7 @@ import json
 import selectors
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from loadtests.distributed.luggage import packed
 from loadtests.generator import Child, GeneratorLost, Message
 from loadtests.plan import Plan
 from loadtests.settings import Distributed
+
+FAREWELL = 15.0
+"""Seconds in which workers that were stopped hand over what they have."""
 
 WORDS = {
     "lost": "load worker {worker} ({name}) was lost after {at:.0f} s: it {why}",
@@ -109,8 +113,12 @@ class Fleet:
         self.master.stop()
 
     def end(self) -> None:
-        """End all, whatever they are doing."""
+        """End all, whatever they are doing; their journals are waited for."""
         self.master.stop()
+        until = time.monotonic() + FAREWELL
+        with suppress(GeneratorLost):
+            while not self.master.done and time.monotonic() < until:
+                self._received(0.5)
         self.master.end()
         self._selector.close()
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import selectors
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from crmops.cli_support import note
-from crmops.errors import CannotRun
+from crmops.errors import CannotRun, Interrupted
 from crmops.secret import Secret
 from loadtests.distributed.address import Address
 from loadtests.generator import Child, Message
 
 BEAT = 1.0
+HAND_OVER = 20.0
+"""Seconds that a worker which is taken away is given for its journal."""
 
 
 class Worker(Child):
@@ -36,16 +42,41 @@ def work(master: Address, secret: Secret, folder: Path, wait: float) -> None:
     log = folder / f"worker-{time.time_ns()}.log"
     child = Worker("loadtests.child.worker", line, log, float("inf"), "the load worker")
     note(f"looking for the master at {master}")
+    try:
+        with _sigterm_interrupts():
+            _listen(child, master, float("inf"))
+    except Interrupted:
+        child.stop()
+        _listen(child, master, HAND_OVER)
+        raise
+    finally:
+        child.end()
+    log.unlink(missing_ok=True)
+
+
+def _listen(child: Worker, master: Address, seconds: float) -> None:
+    until = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         selector.register(child.output, selectors.EVENT_READ)
-        try:
-            while not child.done:
-                selector.select(BEAT)
+        while not child.done and time.monotonic() < until:
+            if selector.select(BEAT):
                 for message in child.receive():
                     _heed(message, master)
-            log.unlink(missing_ok=True)
-        finally:
-            child.end()
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Where an orchestrator takes a worker away, it hands over its journal first."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise Interrupted("interrupted")
+
+    before = [(each, signal.signal(each, interrupt)) for each in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        yield
+    finally:
+        for each, handler in before:
+            signal.signal(each, handler)
 
 
 def _heed(message: Message, master: Address) -> None:

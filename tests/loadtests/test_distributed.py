@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 from crmops import __version__
 from crmops.errors import CannotRun
 from crmops.history import History
-from crmops.record import Run, Verdict
+from crmops.record import Kind, Run, Verdict
 from crmops.secret import Secret
 from loadtests.distributed.fleet import Fleet
 from loadtests.live import Live
@@ -144,11 +145,35 @@ def test_without_any_worker_left_it_is_an_error(
 
     def watch(now: Live) -> None:
         if now.at >= 1 and crew.started[0].poll() is None:
-            crew.started[0].terminate()  # its generator says goodbye in good order
+            crew.started[0].terminate()  # as an orchestrator does
 
     run = load(target_factory(), SMALL.changed(seconds=60), crew.settings(1, 4), watch=watch)
     assert run.verdict is Verdict.ERROR
     assert run.reason.startswith("no load worker was left after ")
+    assert marked(refcrm_server, run.id) == 0
+    assert crew.ends()[0][0] == 130
+    assert not list((crew.folder / "journals").glob("*/*"))
+
+
+def test_an_interrupted_run_has_the_journals(
+    crew: Crew, load: Loaded, history: History, target_factory: TargetFactory,
+    refcrm_server: RefcrmServer,
+) -> None:  # fmt: skip
+    crew.start()
+
+    def watch(now: Live) -> None:
+        if now.at >= 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        load(target_factory(), SMALL.changed(seconds=60), crew.settings(1), watch=watch)
+    ((code, said),) = crew.ends()
+    assert (code, "done; the master has everything" in said) == (0, True)
+    run = history.latest(Kind.LOAD)
+    assert run is not None
+    assert marked(refcrm_server, run.id) > 0
+    cleaned = clean_up_run(target_factory(), history.artifacts(run.id), run.id)
+    assert (cleaned.left, cleaned.foreign) == ([], [])
     assert marked(refcrm_server, run.id) == 0
 
 

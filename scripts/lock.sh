@@ -14,6 +14,8 @@ for minor in 11 12 13; do
     "$UV" pip compile pyproject.toml --extra all --group dev --python-version "3.$minor" \
         --python-platform linux $common "$@" --output-file "requirements/py3$minor.txt"
 done
-# shellcheck disable=SC2086
-"$UV" pip compile requirements/bootstrap.in --universal --python-version 3.11 \
-    $common "$@" --output-file requirements/bootstrap.txt
+for name in bootstrap spark spark-build; do
+    # shellcheck disable=SC2086
+    "$UV" pip compile "requirements/$name.in" --universal --python-version 3.11 \
+        $common "$@" --output-file "requirements/$name.txt"
+done

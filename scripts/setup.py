@@ -22,7 +22,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from scripts import setup_debian, setup_python
+from scripts import setup_debian, setup_python, setup_spark
 from scripts.setup_ui import LOG, ROOT, TOOLS, VENV, SetupError, say, stage
 
 STAMP = VENV / ".crmops-setup.json"
@@ -120,6 +120,7 @@ def set_up(purpose: str, wanted: str, *, strict: bool) -> int:
     if purpose == "all":
         stages.append(("Chromium, for tests only", setup_debian.install_browser))
         stages.append(("Databases and backup programs, for tests", setup_debian.install_tested))
+        stages.append(("Spark, for tests and audits in a lake", setup_spark.install_spark))
     found = [stage(n, len(stages), *titled) for n, titled in enumerate(stages, start=1)]
     return EXIT_CANNOT_RUN if strict and setup_debian.MISSING in found else 0
 

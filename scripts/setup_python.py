@@ -28,6 +28,9 @@ ASK = (
     " bool(u.find_spec('pip')), getattr(sys, '_base_executable', sys.executable), sep='|')"
 )
 
+_told: dict[str, str] = {}
+"""The settings of pip in uv's words, once they have been asked for."""
+
 
 @dataclass(frozen=True)
 class Interpreter:
@@ -190,6 +193,19 @@ def uv_environment(settings: Mapping[str, str], already: Mapping[str, str]) -> d
     return {name: value for name, value in words.items() if value and name not in already}
 
 
+def uv_settings(home: Interpreter) -> dict[str, str]:
+    """What uv is told, also when .venv, which keeps no pip, was complete before."""
+    if _told:
+        return _told
+    below: list[str | Path] = [home.path, "-m", "pip"]
+    try:
+        run([*below, "--version"], what="asking for pip")
+    except ProgramFailed:
+        below = pip_command(home)
+    _told.update(uv_environment(pip_settings(below), os.environ))
+    return _told
+
+
 def lock_file(minor: tuple[int, int]) -> Path:
     """The locked requirements for one Python version."""
     return LOCKS / f"py{minor[0]}{minor[1]}.txt"
@@ -208,7 +224,8 @@ def install_packages(home: Interpreter) -> str:
     editable = ["--no-deps", "--no-build-isolation", "--editable", "."]
     try:
         run([*locked, LOCKS / "bootstrap.txt"], what="fetching uv", env=quiet)
-        _by_uv(lock, editable, uv_environment(pip_settings(pip), os.environ))
+        _told.update(uv_environment(pip_settings(pip), os.environ))
+        _by_uv(lock, editable, _told)
         how = "by uv"
     except ProgramFailed as failed:
         if failed.lasting:

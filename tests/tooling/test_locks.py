@@ -44,9 +44,19 @@ def test_lock_has_everything_that_pyproject_asks_for(root: Path, python: str) ->
         assert version in requirement.specifier, f"{requirement} but {version} is locked"
 
 
+def test_spark_is_locked_apart_with_what_builds_it(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    (asked,) = map(Requirement, project["optional-dependencies"]["spark"])
+    locked = pins((root / "requirements/spark.txt").read_text())
+    assert {*locked} == {"pyspark", "py4j"}
+    assert locked["pyspark"] in asked.specifier
+    assert {*pins((root / "requirements/spark-build.txt").read_text())} == {"setuptools"}
+    assert not {*locked} & {*pins((root / "requirements/py311.txt").read_text())}
+
+
 def test_every_pin_has_a_hash_and_no_file_has_an_address(root: Path) -> None:
     locks = sorted((root / "requirements").glob("*.txt"))
-    assert len(locks) == len(PYTHONS) + 1
+    assert len(locks) == len(PYTHONS) + len(("bootstrap", "spark", "spark-build"))
     for lock in locks:
         text = lock.read_text()
         assert "://" not in text, f"{lock.name} holds an address"

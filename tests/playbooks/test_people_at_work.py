@@ -89,7 +89,7 @@ class Place:
                     "rto_objective": 600,
                     "rpo_objective": 600,
                     "smoke": {**smoke, "journeys": ["login", "create_lead", "case_lifecycle"]},
-                    "audits": {"suites": ["contacts", "accounts"]},
+                    "audits": {"suites": ["contacts"]},
                 },
             }
         )
@@ -221,7 +221,7 @@ def facts_of(ready: dict[str, Any]) -> dict[str, Any]:
             " (select count(*) from pg_replication_slots),"
             " (select sum(checksum_failures) from pg_stat_database),"
             " (select string_agg(r::text, ' ' order by rolname) from pg_roles r),"
-            " (select string_agg(oid || relname || relkind || coalesce(relacl::text, ''), ' '"
+            " (select string_agg(oid::text || relname || relkind::text || coalesce(relacl::text, ''), ' '"
             "   order by oid) from pg_class where relpersistence <> 't')"
             " from pg_control_system(), pg_control_checkpoint()",
         ),

@@ -31,6 +31,9 @@ MARKER = ".crmops-scratch"
 JOB_VARIABLE = "CRMOPS_JOB"
 """Variable in every child's environment: the id of the job it belongs to."""
 
+STAGE_TMPDIR = "CRMOPS_STAGE_TMPDIR"
+"""Variable in a playbook's environment: what its stages have as TMPDIR; none if it is empty."""
+
 
 class Outcome(StrEnum):
     """How a check or a stage ended: ``fail`` is about the backup, ``error`` about us."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crmops.errors import CannotRun
-from playbooks.job import JOB_VARIABLE, Job, write_atomically
+from playbooks.job import JOB_VARIABLE, STAGE_TMPDIR, Job, write_atomically
 from playbooks.leftovers import end_processes
 from playbooks.osuser import VARIABLE
 
@@ -66,7 +66,7 @@ def run_playbook(job: Job, playbook: str, role: str, progress: Progress) -> Endi
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "playbooks.child", str(job.folder / "spec.json")],
             cwd=private,
-            env=child_environment(job, private),
+            env=_with_own_temporaries(child_environment(job, private), private),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -182,6 +182,17 @@ def child_environment(job: Job, private: Path) -> dict[str, str]:
         JOB_VARIABLE: job.id,
         **passed,
     }
+
+
+def _with_own_temporaries(environment: dict[str, str], private: Path) -> dict[str, str]:
+    """Ansible unpacks its modules into the temporary directory; killed, it leaves them there.
+
+    So it gets one that goes with the job; a stage, and what it starts, has the ordinary one.
+    """
+    own = private / "unpacked"
+    own.mkdir(mode=0o700)
+    given = environment.get("TMPDIR", "")
+    return {**environment, "TMPDIR": str(own), STAGE_TMPDIR: given}
 
 
 def _explain(job: Job) -> None:

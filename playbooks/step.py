@@ -7,6 +7,7 @@ of how it ended.  Exit codes are crmops's: 0, 1 the backup is bad, 4 it could no
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 import traceback
@@ -16,7 +17,7 @@ from pathlib import Path
 from crmops.errors import CrmopsError, ExitCode
 from playbooks.errors import CheckFailed
 from playbooks.instance import death_of
-from playbooks.job import Job, Outcome, Stage, load_job
+from playbooks.job import STAGE_TMPDIR, Job, Outcome, Stage, load_job
 from playbooks.providers import provider_of
 from playbooks.report import Report
 
@@ -33,6 +34,10 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2 or not _NAME.fullmatch(arguments[1]):
         sys.stderr.write("usage: python -m playbooks.step JOB_FILE STAGE\n")
         return ExitCode.USAGE
+    if given := os.environ.pop(STAGE_TMPDIR, None):
+        os.environ["TMPDIR"] = given
+    elif given is not None:
+        os.environ.pop("TMPDIR", None)
     try:
         job = load_job(Path(arguments[0]))
         job.begin(arguments[1])

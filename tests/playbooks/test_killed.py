@@ -59,10 +59,12 @@ def test_killed_part_makes_an_error(victim: str, after: str, reason: str, beside
         if after in line:
             _kill_one(victim, beside.history.live()[0].run.id)
 
+    unpacked = set(Path(tempfile.gettempdir()).glob("ansible_*"))
     run = drill(replace(beside, say=kill))
     assert run.verdict is Verdict.ERROR
     assert run.reason.startswith(reason), run.reason
     assert beside.history.get(run.id) == run
+    assert set(Path(tempfile.gettempdir()).glob("ansible_*")) == unpacked
     nothing_left(beside, run.id)
 
 

@@ -20,6 +20,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ROUTES: tuple[tuple[str, str], ...] = (
     ("/metrics", "exporter.app"),
     ("/api/v1/alerts", "alerts.receiver"),
+    ("/api/v1/duplicates", "dq_checks.duplicates.entry"),
     ("/", "console.app"),
 )
 """Path prefix and the room's module that answers below it, by its ``create_app``; first fit."""

@@ -113,14 +113,16 @@ def _refuse_both(keep: str | None, id_column: str | None) -> None:
 def _keeping(ctx: Context, wanted: Wanted, keep: str | None, id_column: str | None) -> Wanted:
     """With the place of the store that is to be made."""
     from dq_checks.duplicates.against import store_place
-    from dq_checks.duplicates.known import check_place
+    from dq_checks.duplicates.known import check_place, hand_over
 
     if keep is None:
         if id_column is not None:
             raise UsageError("--id is of use with --keep only", hint="Give --keep NAME too.")
         return wanted
     place = store_place(ctx.config.state_dir, keep)
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not place.parent.is_dir():
+        place.parent.mkdir(mode=0o700, parents=True)
+        hand_over(place.parent, ctx.config.state_dir)
     check_place(place)
     return replace(wanted, keep=place, id_column=id_column)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from crmops.config import LocalPath
+from crmops.secret import Secret
 from crmops.units import Seconds
 from crmops.verdict import Objective
 from dq_checks.waivers import Waiver
@@ -74,6 +75,9 @@ class Settings(BaseModel):
     ] = 0.02
     waivers: tuple[Waiver, ...] = Field(
         default=(), description="what may be bad for a while, and leaves the score"
+    )
+    entry_token: Secret | None = Field(
+        default=None, description="forms that ask for duplicates must send it as a bearer token"
     )
     waiver_files: tuple[LocalPath, ...] = Field(
         default=(), description="YAML files with more of them, below a key waivers"

@@ -11,11 +11,11 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from crmops.errors import UsageError
+from crmops.errors import CannotRun, UsageError
 from crmops.tables import read_headings, rows_of
 from dq_checks.duplicates.fields import Columns, map_columns
 from dq_checks.duplicates.find import Told, Wanted
-from dq_checks.duplicates.known import Known
+from dq_checks.duplicates.known import Known, is_store
 from dq_checks.duplicates.match import Match, Matcher, Matches
 from dq_checks.duplicates.model import Model
 from dq_checks.duplicates.odds import comparisons
@@ -62,10 +62,15 @@ def store_place(state_dir: Path, name: str) -> Path:
 
 
 def stores_in(state_dir: Path) -> list[str]:
-    """The names of the stores that there are."""
+    """The names of the stores that there are.  Raises CannotRun."""
     folder = state_dir / STORES
-    found = folder.iterdir() if folder.is_dir() else iter(())
-    return sorted(each.name for each in found if _NAME.fullmatch(each.name))
+    try:
+        found = list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CannotRun(f"{folder} cannot be read: {error.strerror}") from error
+    return sorted(each.name for each in found if _NAME.fullmatch(each.name) and is_store(each))
 
 
 def compare(wanted: Wanted, known: Known, told: Told = lambda _: None) -> Compared:

@@ -55,7 +55,7 @@ class BackupAccess(_Part):
     """What takes the backups of the CRM's own database, and where it keeps them."""
 
     provider: str = Field(
-        default="postgresql", description="postgresql, pgbackrest, barman or mariadb"
+        default="postgresql", description="what takes them: postgresql, pgbackrest, barman, mariadb"
     )
     repository: str = Field(
         default="",

@@ -38,11 +38,17 @@ BackupOption = Annotated[
 
 
 @backup_app.command("run")
-def backup_run(target: TargetOption = "", as_json: JsonFlag = False) -> None:
+def backup_run(
+    target: TargetOption = "",
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Only what changed since the newest backup.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Take one backup, verify it and write down what the database contained."""
     from playbooks.run import back_up
 
-    _show(back_up(_room(target)), as_json)
+    _show(back_up(_room(target), incremental=incremental), as_json)
 
 
 @backup_app.command("list")

@@ -76,8 +76,10 @@ def signed_by(room: Room, operator: str = "", approver: str = "") -> Room:
     return replace(room, settings=room.settings.model_copy(update=changes))
 
 
-def back_up(room: Room) -> Run:
+def back_up(room: Room, *, incremental: bool = False) -> Run:
     """Take, verify and seal one backup of the target's database.
+
+    An ``incremental`` one rests upon the newest that there is; without any it is a full one.
 
     The verdict is about this backup; ``error`` means that there is none.  Raises CrmopsError
     when it could not begin; a Run that began is recorded whatever happens.
@@ -86,6 +88,7 @@ def back_up(room: Room) -> Run:
         address, engine = source_address(room.target), check_provider(room.target).engine
         place = room.catalogue.place(execution.id)
         job = make_job(room, execution, place, engine.major(address))
+        job = job.model_copy(update={"incremental": incremental})
         with prepared(job) as ready:
             engine.introduce(ready, address)
             finished = _play(room, execution, ready, "backup.yml", "pg_backup")
@@ -310,5 +313,9 @@ def _thin_out(room: Room, execution: Execution) -> None:
 def removable(room: Room) -> list[str]:
     """The backups that retention would remove now, oldest first.  Damaged ones are left alone."""
     settings = room.settings
-    known = [as_kept(each, settings) for each in room.catalogue.manifests()]
-    return to_remove(known, settings.keep, settings.keep_weekly, settings.keep_monthly)
+    manifests = room.catalogue.manifests()
+    known = [as_kept(each, settings) for each in manifests]
+    going = to_remove(known, settings.keep, settings.keep_weekly, settings.keep_monthly)
+    staying = [each for each in manifests if each.id not in going]
+    needed = {parent for each in staying for parent in each.parents}
+    return [each for each in going if each not in needed]

@@ -17,6 +17,7 @@ from playbooks.engines import POSTGRESQL
 from playbooks.errors import CheckFailed
 from playbooks.job import Job
 from playbooks.postgres import control_data, run_tool
+from playbooks.providers._chain import choose_parent, combine, members, parent_option
 from playbooks.providers.base import Stored, in_catalogue, need_archive, need_unaltered
 from playbooks.report import Report
 from playbooks.source import SERVICE
@@ -46,9 +47,11 @@ class PostgresqlProvider:
             shutil.rmtree(job.data)
         job.data.mkdir(mode=0o700)
         osuser.give(job.data, osuser.substitute())
+        parent = choose_parent(job) if job.incremental else None
+        more = (parent_option(job, parent),) if parent else ()
         done = run_tool(
             job, "pg_basebackup", "-d", f"service={SERVICE}", "-D", job.data,
-            "-l", f"crmops {job.id}", *_OPTIONS, seconds=job.settings.timeout,
+            "-l", f"crmops {job.id}", *_OPTIONS, *more, seconds=job.settings.timeout,
         )  # fmt: skip
         if done.code != 0:
             shutil.rmtree(job.data, ignore_errors=True)
@@ -57,8 +60,11 @@ class PostgresqlProvider:
                 hint="The role needs REPLICATION, and pg_hba.conf a line for replication.",
             )
         size = size_of(job.data)
-        report.fact(bytes=size, files=sum(1 for _ in files_of(job.data)))
-        return Stored(job.id, control_data(job, job.data)["Database system identifier"], size)
+        kind = "incremental" if parent else "full"
+        report.fact(bytes=size, files=sum(1 for _ in files_of(job.data)), kind=kind)
+        parents = (parent.id, *parent.parents) if parent else ()
+        system = control_data(job, job.data)["Database system identifier"]
+        return Stored(job.id, system, size, parents)
 
     def inspect(self, job: Job, report: Report) -> None:
         """PostgreSQL's manifest of checksums, and a SHA-256 of our own."""
@@ -85,14 +91,18 @@ class PostgresqlProvider:
         return in_catalogue(job, self.name)
 
     def restore(self, job: Job, manifest: Manifest) -> int:
-        """Copy the files out of the catalogue."""
+        """Copy the files out of the catalogue, or put a chain of them together."""
+        if manifest.parents:
+            combine(job, members(job, manifest))
+            return size_of(job.data)
         copied = copy_tree(job.backup / "data", job.data)
         osuser.give_tree(job.data, osuser.substitute())
         return copied
 
     def verify(self, job: Job, manifest: Manifest, report: Report) -> None:
         """Raises CheckFailed at the first thing that differs: a damaged copy is not started."""
-        need_unaltered(manifest, hash_tree(job.data), report)
+        copied = job.backup / "data" if manifest.parents else job.data
+        need_unaltered(manifest, hash_tree(copied), report)
         verify_manifest(job, report)
         read_label(job.data)
 

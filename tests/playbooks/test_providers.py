@@ -48,6 +48,7 @@ _KNOWN = (
     *(f"insert into kept values ({n}, 'row {n}')" for n in range(1, 31)),
     "insert into dropped values (1), (2), (3)",
 )
+_BETWEEN = ("insert into kept values (1000, 'between the backups')",)
 _MORE = ("insert into kept values (31, 'later'), (32, 'later')",)
 _ACCIDENT = (
     "delete from kept where id > 4",
@@ -62,7 +63,8 @@ class Source:
     """A server with one provider set up for it.
 
     ``files`` are those that the provider keeps of a backup; damage is done to the largest.
-    ``contents`` are those of the source now, or of a job's copy; ``schema`` is that of its tables.
+    ``contents`` are those of the source now, or of a job's copy; ``schema`` is that of its tables;
+    with ``incremental`` the provider can take a backup upon another.
     """
 
     server: PostgresServer | MariadbServer
@@ -71,6 +73,7 @@ class Source:
     files: Callable[[Room, Manifest], Path]
     contents: Callable[[Job | None], Contents]
     schema: str = "public"
+    incremental: bool = False
 
 
 def _of_postgres(server: PostgresServer) -> Callable[[Job | None], Contents]:
@@ -94,7 +97,9 @@ def of_postgresql(place: Path, binaries: Path) -> Iterator[Source]:
     command = f"cp %p {archive}/%f.part && mv {archive}/%f.part {archive}/%f"
     with _serving(PostgresServer(place, binaries, command)) as server:
         room = _room(place, server, "postgresql", archive)
-        yield Source(server, room, place, _in_catalogue, _of_postgres(server))
+        newer = (server.data / "PG_VERSION").read_text().strip() >= "17"
+        contents = _of_postgres(server)
+        yield Source(server, room, place, _in_catalogue, contents, incremental=newer)
 
 
 def _in_catalogue(room: Room, manifest: Manifest) -> Path:
@@ -119,7 +124,8 @@ def of_pgbackrest(place: Path) -> Iterator[Source]:
         def files(_: Room, manifest: Manifest) -> Path:
             return repository / "backup" / "crm" / manifest.label
 
-        yield Source(server, room, place, files, _of_postgres(server))
+        contents = _of_postgres(server)
+        yield Source(server, room, place, files, contents, incremental=True)
 
 
 @contextmanager
@@ -238,7 +244,7 @@ def restore(room: Room, backup: str, moment: datetime | None, look: Callable[[Jo
 
 def damage(folder: Path) -> Path:
     """Flip a byte in the middle of the largest file."""
-    files = (each for each in folder.rglob("*") if each.is_file())
+    files = (each for each in folder.rglob("*") if each.is_file() and "pg_wal" not in each.parts)
     largest = max(files, key=lambda each: each.stat().st_size)
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -251,6 +257,12 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
     server.execute(*_KNOWN)
     taken = back_up(room)
     assert (taken.verdict, taken.reason) == (Verdict.PASS, "all 5 objectives met")
+    full = room.catalogue.read(taken.id)
+    if source.incremental:
+        server.execute(*_BETWEEN)
+        taken = back_up(room, incremental=True)
+        assert (taken.verdict, taken.reason) == (Verdict.PASS, "all 5 objectives met")
+        assert room.catalogue.read(taken.id).parents == (full.label,)
     server.execute(*_MORE)
     moment, wanted = server.now(), source.contents(None)
     server.execute(*_ACCIDENT)
@@ -262,14 +274,14 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
     def look(job: Job) -> None:
         seen.append(source.contents(job))
         listed = provider_of(job).stored(job)
-        assert [each.label for each in listed] == [manifest.label or taken.id]
-        assert listed[0].system == manifest.system_identifier
+        assert [each.label for each in listed] == [*manifest.parents, manifest.label]
+        assert {each.system for each in listed} == {manifest.system_identifier}
 
     run = restore(room, taken.id, moment, look)
     assert (run.verdict, run.reason) == (Verdict.PASS, "all 6 objectives met")
     assert differing_tables(wanted, seen[0]) == []
     assert {each.table: each.rows for each in seen[0].tables} == {
-        f"{source.schema}.kept": 32, f"{source.schema}.dropped": 3,
+        f"{source.schema}.kept": 32 + source.incremental, f"{source.schema}.dropped": 3,
     }  # fmt: skip
 
     Mutant(room.catalogue.place(taken.id), source.place).forge(system_identifier="1")
@@ -279,7 +291,7 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
     Mutant(room.catalogue.place(taken.id), source.place).forge(
         system_identifier=manifest.system_identifier
     )
-    damage(source.files(room, manifest))
+    damage(source.files(room, full))
     run = restore(room, taken.id, None, look)
     assert run.verdict is Verdict.FAIL
     assert re.match("the backup's files are damaged: .* has changed", run.reason), run.reason

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import selectors
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from crmops.cli_support import note
-from crmops.errors import CannotRun, Interrupted
+from crmops.errors import CannotRun
 from crmops.secret import Secret
 from loadtests.distributed.address import Address
 from loadtests.generator import Child, Message
@@ -43,9 +39,8 @@ def work(master: Address, secret: Secret, folder: Path, wait: float) -> None:
     child = Worker("loadtests.child.worker", line, log, float("inf"), "the load worker")
     note(f"looking for the master at {master}")
     try:
-        with _sigterm_interrupts():
-            _listen(child, master, float("inf"))
-    except Interrupted:
+        _listen(child, master, float("inf"))
+    except KeyboardInterrupt:  # an orchestrator takes it away: it hands its journal over first
         child.stop()
         _listen(child, master, HAND_OVER)
         raise
@@ -62,21 +57,6 @@ def _listen(child: Worker, master: Address, seconds: float) -> None:
             if selector.select(BEAT):
                 for message in child.receive():
                     _heed(message, master)
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Where an orchestrator takes a worker away, it hands over its journal first."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise Interrupted("interrupted")
-
-    before = [(each, signal.signal(each, interrupt)) for each in (signal.SIGTERM, signal.SIGINT)]
-    try:
-        yield
-    finally:
-        for each, handler in before:
-            signal.signal(each, handler)
 
 
 def _heed(message: Message, master: Address) -> None:

@@ -118,7 +118,9 @@ def file(
 def score(
     suites: Suites = None,
     target: TargetOption = "",
-    by: Annotated[str, typer.Option("--by", help="Scores by owner, team or region instead.")] = "",
+    by: Annotated[
+        str, typer.Option("--by", help="Scores by owner, team, region or source instead.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """The newest audit of each suite, from the history; nothing is audited anew."""

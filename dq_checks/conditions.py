@@ -33,19 +33,22 @@ class Counting:
     ``rows``: B rows meet ``checked`` and A rows meet ``good``.  ``unique``: B rows meet
     ``checked`` and have the whole key ``columns``; A of them are the only one with it.
     ``reference``: B rows meet ``checked``; A of them have ``columns[0]`` in ``table.key``.
+    ``against``: B rows meet ``checked`` and can be compared with the second source ``table``, of
+    which ``fields`` are read; with A of them it agrees.
     """
 
-    how: Literal["rows", "unique", "reference"]
+    how: Literal["rows", "unique", "reference", "against"]
     checked: Term
     good: Term
     columns: tuple[str, ...] = ()
     table: str = ""
     key: str = ""
     ignore_case: bool = False
+    fields: tuple[str, ...] = ()
 
     def dump(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {**asdict(self), "columns": list(self.columns)}
+        return {**asdict(self), "columns": list(self.columns), "fields": list(self.fields)}
 
 
 def both(*terms: Term) -> Term:
@@ -67,6 +70,8 @@ def counting(rule: Rule, country: Country, as_of: datetime, key: str = "id") -> 
     if rule.check == "reference":
         present = both(when, ["filled", column])
         return Counting("reference", present, [], (column,), rule.table or "", rule.key)
+    if rule.check in ("listed", "same"):
+        return _against(rule, column, when)
     if rule.check == "filled":
         return Counting("rows", when, both(when, ["filled", column]))
     if rule.check == "sql":
@@ -77,6 +82,18 @@ def counting(rule: Rule, country: Country, as_of: datetime, key: str = "id") -> 
         about = both(about, ["filled", rule.other])
         return Counting("rows", about, both(about, ["compare", column, rule.op, rule.other]))
     return Counting("rows", about, both(when, _good(rule, column, country, as_of)))
+
+
+def _against(rule: Rule, column: str, when: Term) -> Counting:
+    columns, fields = [column], [rule.field or column]
+    if rule.by is not None:
+        columns.append(rule.by)
+        fields.append(rule.field_by or rule.by)
+    present = both(when, *(["filled", each] for each in columns))
+    return Counting(
+        "against", present, [], tuple(columns), rule.reference or "",
+        ignore_case=rule.ignore_case, fields=tuple(fields),
+    )  # fmt: skip
 
 
 def conditions(wanted: Iterable[Condition]) -> Term:

@@ -1,4 +1,4 @@
-"""Scores by owner, team and region: the same sums, grouped before division."""
+"""Scores by owner, team, region and source: the same sums, grouped before division."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dq_checks.scores import Result, by_dimension, score
 from dq_checks.worklist import neutral
 
 COLUMNS = ("by", "group", "dimension", "score", "elements", "bad")
-GROUPINGS = ("owner", "team", "region")
+GROUPINGS = ("owner", "team", "region", "source")
 NOBODY = "(none)"
 
 
@@ -34,7 +34,7 @@ def groups_csv(results: Sequence[Result], shares: Sequence[Share]) -> str:
 
 
 def regroup(results: Sequence[Result], shares: Sequence[Share], by: str) -> dict[str, list[Result]]:
-    """The results of each owner, team or region, summed over its shares."""
+    """The results of each owner, team, region or source, summed over its shares."""
     sums: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
     for each in shares:
         found = sums[getattr(each, by) or NOBODY][each.rule]

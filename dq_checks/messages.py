@@ -28,6 +28,15 @@ class Ledger(_Message):
     sections: dict[str, dict[str, Page]] = {}
 
 
+class Against(_Message):
+    """A second source of rules: a file, or a query.  ``url`` may hold a password."""
+
+    file: str = ""
+    url: str = ""
+    query: str = ""
+    max_age: float | None = None
+
+
 class Job(_Message):
     """One suite to run.  ``url`` may hold a password: it goes over the pipe and nowhere else.
 
@@ -46,19 +55,21 @@ class Job(_Message):
     worklist_rows: int
     groups: bool
     duty: Annotated[float, Field(gt=0, le=1)] = 1.0
-    slice_rows: Annotated[int, Field(ge=1)] = 20_000
+    slice_rows: Annotated[int, Field(ge=1)] = 10_000
     ledger: Ledger | None = None
+    references: dict[str, Against] = {}
     waived: dict[str, tuple[str, ...]] = {}
 
 
 class Count(_Message):
     """What one rule found: A good ones of B elements, or why it could not be counted.
 
+    ``unknown``: what it compares with says nothing, which is no fault of the records.
     ``waived`` bad elements belong to records that somebody answers for; they are not in B.
     """
 
     rule: str
-    status: Literal["counted", "error"]
+    status: Literal["counted", "error", "unknown"]
     checked: Annotated[int, Field(ge=0)] = 0
     good: Annotated[int, Field(ge=0)] = 0
     reason: str = ""
@@ -74,11 +85,12 @@ class Issue(_Message):
 
 
 class Share(_Message):
-    """What one rule found among the records of one owner and region; None: they have none."""
+    """What one rule found among the records of one group; None: they have no owner, say."""
 
     owner: str | None
     team: str | None
     region: str | None
+    source: str | None = None
     rule: str
     checked: int
     good: int

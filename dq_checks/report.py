@@ -35,6 +35,13 @@ def report(execution: Execution, results: Sequence[Result], found: Audited) -> N
                 "critical",
                 each.rule.id,
             )
+        elif each.count.status == "unknown" and each.waiver is None:
+            execution.finding(
+                f"a rule had nothing to compare with: {each.rule.title}",
+                each.count.reason,
+                "warning",
+                each.rule.id,
+            )
         elif each.waiver is not None:
             text = f"{each.waiver.reason}; {each.waiver.approver} answers until"
             execution.finding(

@@ -154,6 +154,7 @@ def job_of(
         duty=settings.duty if settings.pace == "gentle" else 1.0,
         slice_rows=settings.slice_rows,
         ledger=ledger,
+        references={name: each.against() for name, each in settings.references.items()},
         waived=waived or {},
     )
 
@@ -222,6 +223,10 @@ def verdict(
     if rows < wanted:
         return Verdict.UNKNOWN, f"table {suite.table} has {rows} rows, {wanted} are wanted"
     judgement = judge(run.measures, [*settings.objectives, *_thresholds(results)])
+    dumb = [each for each in results if each.count.status == "unknown" and each.waiver is None]
+    if judgement.verdict is not Verdict.FAIL and dumb:
+        named = "; ".join(f"{each.rule.id}: {each.count.reason}" for each in dumb[:3])
+        return Verdict.UNKNOWN, f"{len(dumb)} rules had nothing to compare with: {named}"
     unclear = [each for each in results if each.status == "unknown" and each.unclear]
     if judgement.verdict is Verdict.PASS and unclear:
         named = ", ".join(each.rule.id for each in unclear)

@@ -33,7 +33,7 @@ class Result:
             return "waived"
         if self.count.status == "error":
             return "error"
-        if self.count.checked == 0 or self.unclear:
+        if self.count.status == "unknown" or self.count.checked == 0 or self.unclear:
             return "unknown"
         return "good" if self.score_or_zero >= self.rule.threshold else "failed"
 

@@ -10,6 +10,8 @@ from crmops.config import LocalPath
 from crmops.secret import Secret
 from crmops.units import Seconds
 from crmops.verdict import Objective
+from dq_checks.references import Reference
+from dq_checks.suite import Identifier
 from dq_checks.waivers import Waiver
 
 GOAL = Objective(measure="score", op=">=", limit=0.95)
@@ -48,15 +50,15 @@ class Settings(BaseModel):
     )
     duty: Annotated[
         float, Field(gt=0, lt=1, description="the share of time that a gentle audit takes")
-    ] = 0.2
+    ] = 0.1
     slice_rows: Annotated[
         int, Field(ge=1, description="rows that a statement looks at: gentle and incremental")
-    ] = 20_000
+    ] = 10_000
     incremental: bool = Field(
         default=False, description="slices that have not changed are not counted again"
     )
     groups: bool = Field(
-        default=True, description="scores by owner, team and region, for one more scan"
+        default=True, description="scores by owner, team, region and source, for one more scan"
     )
     record_link: str = Field(
         default="", description="address of a record: https://crm/{table}/{id}, also {entity}"
@@ -73,6 +75,9 @@ class Settings(BaseModel):
     drop: Annotated[
         float, Field(gt=0, le=1, description="a score this far below its usual is a finding")
     ] = 0.02
+    references: dict[Identifier, Reference] = Field(
+        default_factory=dict, description="second sources that rules compare the records with"
+    )
     waivers: tuple[Waiver, ...] = Field(
         default=(), description="what may be bad for a while, and leaves the score"
     )

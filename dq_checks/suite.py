@@ -24,10 +24,11 @@ Dimension = Literal[
 
 Column = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*([.][a-z0-9_]+)*$")]
+Heading = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Scalar = bool | int | float | str
 Check = Literal[
     "filled", "format", "pattern", "length", "check_digit", "one_of", "range", "compare",
-    "fresh", "reference", "unique", "sql",
+    "fresh", "reference", "unique", "sql", "listed", "same",
 ]  # fmt: skip
 
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -43,6 +44,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "reference": ("column", "table"),
     "unique": ("columns",),
     "sql": ("good",),
+    "listed": ("column", "reference"),
+    "same": ("column", "reference", "by"),
 }
 """What each kind of check cannot do without."""
 
@@ -117,6 +120,10 @@ class Rule(BaseModel):
     ignore_case: bool = False
     applies: str | None = None
     good: str | None = None
+    reference: Identifier | None = None
+    field: Heading | None = None
+    by: Column | None = None
+    field_by: Heading | None = None
     sample: Annotated[float | None, Field(gt=0, lt=1)] = None
     finds: Planted | None = None
 
@@ -167,6 +174,8 @@ class Rule(BaseModel):
                 raise ValueError(f"a rule with check: {self.check} needs {name}")
         if self.check == "range" and self.minimum is None and self.maximum is None:
             raise ValueError("a rule with check: range needs minimum or maximum")
+        if self.check == "listed" and (self.by or self.field_by):
+            raise ValueError("a rule with check: listed takes no by; check: same compares by a key")
         if self.check == "unique" and self.sample is not None:
             raise ValueError("a rule with check: unique needs all rows; take sample away")
         return self
@@ -174,7 +183,13 @@ class Rule(BaseModel):
     @property
     def read(self) -> frozenset[str]:
         """The columns that the rule reads (an ``sql`` rule may read more)."""
-        named = {self.column, self.other, *self.columns, *(each.column for each in self.when)}
+        named = {
+            self.column,
+            self.other,
+            self.by,
+            *self.columns,
+            *(each.column for each in self.when),
+        }
         return frozenset(each for each in named if each is not None)
 
 
@@ -205,6 +220,7 @@ class Suite(BaseModel):
     key: Column = "id"
     owner_column: Column | None = None
     region_column: Column | None = None
+    source_column: Column | None = None
     owners: Owners | None = None
     minimum_rows: Annotated[int, Field(ge=1)] = 1
     only: tuple[Condition, ...] = ()

@@ -20,6 +20,7 @@ from dq_checks.worker.engine import AuditEngine
 from dq_checks.worker.expectations import EXPECTATIONS
 from dq_checks.worker.groups import grouped
 from dq_checks.worker.issues import failing
+from dq_checks.worker.references import Missing, check
 from dq_checks.worker.refusals import explain, lost
 from dq_checks.worker.session import JobProblem, inspect, reading
 from dq_checks.worker.waived import without_waived
@@ -110,12 +111,14 @@ def _country(engine: AuditEngine, job: Job) -> Country:
 
 
 def _compile(engine: AuditEngine, job: Job, country: Country) -> tuple[list[Compiled], list[Count]]:
-    """The rules that fit the table, and an error for each that does not."""
+    """The rules that fit the table, and for each that does not an error, or unknown."""
     fitting, misfits = [], []
     for rule in job.suite.rules_for(country):
         how = counting(rule, country, job.as_of, job.suite.key)
         try:
             _try(how, engine)
+        except Missing as problem:
+            misfits.append(Count(rule=rule.id, status="unknown", reason=str(problem)))
         except RuleProblem as problem:
             misfits.append(Count(rule=rule.id, status="error", reason=str(problem)))
         else:
@@ -130,6 +133,8 @@ def _try(how: Counting, engine: AuditEngine) -> None:
         expression(how.good, kinds)
     for name in how.columns:
         key_part(name, kinds)
+    if how.how == "against":
+        check(how, engine)
 
 
 def _count(engine: AuditEngine, rules: list[Compiled]) -> list[Count]:

@@ -21,12 +21,15 @@ from great_expectations.execution_engine.sqlalchemy_execution_engine import (
 from great_expectations.validator.validator import Validator
 
 from dq_checks.messages import Job
+from dq_checks.worker.references import References
 from dq_checks.worker.refusals import lost, timed_out
 from dq_checks.worker.session import Table
 from dq_checks.worker.tally import Tally
 
 Say = Callable[[str], None]
+NAMED = ("row_key", "row_owner", "row_region", "row_source")
 _SAY_SECONDS = 1.0
+_LONGEST_REST = 120.0
 
 
 class AuditEngine(SqlAlchemyExecutionEngine):
@@ -49,6 +52,7 @@ class AuditEngine(SqlAlchemyExecutionEngine):
         self._say = say
         self._said = time.monotonic()
         super().__init__(engine=connection.engine, create_temp_table=False)
+        self.references = References(job)
         self.tally = Tally(self, job.slice_rows, job.ledger)
 
     @contextmanager
@@ -72,7 +76,10 @@ class AuditEngine(SqlAlchemyExecutionEngine):
 
     def rest(self, began: float) -> None:
         """Leave the server alone, after work since ``began``, for as long as the duty wants."""
-        time.sleep((time.monotonic() - began) * self._rest)
+        seconds = min((time.monotonic() - began) * self._rest, _LONGEST_REST)
+        if seconds > _SAY_SECONDS:
+            self._say("resting")
+        time.sleep(seconds)
 
     def advance(self, number: int, of: int) -> None:
         """Say how far the counting is, once a second at most."""
@@ -93,12 +100,13 @@ class AuditEngine(SqlAlchemyExecutionEngine):
         """Nothing: the connection belongs to whoever gave it."""
 
     def named(self) -> list[sa.Label[Any]]:
-        """A row's key, owner and region as ``row_key``, ``row_owner`` and ``row_region``."""
+        """A row's key, owner, region and source, under the names of ``NAMED``."""
         suite = self.suite
         return [
             sa.column(suite.key).label("row_key"),
             self._or_null(suite.owner_column).label("row_owner"),
             self._or_null(suite.region_column).label("row_region"),
+            self._or_null(suite.source_column).label("row_source"),
         ]
 
     def _or_null(self, name: str | None) -> sa.ColumnElement[Any]:

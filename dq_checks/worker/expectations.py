@@ -1,4 +1,4 @@
-"""Our rules as Great Expectations: three expectations over three metrics of our own.
+"""Our rules as Great Expectations: four expectations over four metrics of our own.
 
 Stock row-wise expectations send a sample query each, window over every row for uniqueness and
 know neither blank texts nor conditions within one scan.  These send one scan for all row-wise
@@ -24,7 +24,8 @@ from great_expectations.validator.metric_configuration import MetricConfiguratio
 
 from dq_checks.conditions import Counting
 from dq_checks.expressions import expression, key_part
-from dq_checks.worker.engine import AuditEngine
+from dq_checks.worker.engine import NAMED, AuditEngine
+from dq_checks.worker.references import compared
 from dq_checks.worker.slices import WHOLE, Slice
 
 _AGGREGATE = MetricPartialFunctionTypes.AGGREGATE_FN
@@ -97,6 +98,28 @@ class DanglingReferences(TableMetricProvider):
         return {"bad": bad}
 
 
+class ComparedRows(TableMetricProvider):
+    """Rows that can be compared with a second source, and those with which it does not agree."""
+
+    metric_name = "crm.compared_rows"
+    value_keys = ("counting",)
+
+    @metric_value(engine=SqlAlchemyExecutionEngine)
+    def _sqlalchemy(
+        cls,
+        execution_engine: AuditEngine,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any],
+    ) -> dict[str, int]:
+        how = Counting(**json.loads(metric_value_kwargs["counting"]))
+        rows = compared(how, execution_engine).subquery()
+        bad = sa.func.count(sa.case((sa.not_(rows.c.agrees), 1)))
+        checked, bad = execution_engine.execute_query(sa.select(sa.func.count(), bad)).one()
+        return {"checked": int(checked), "bad": int(bad)}
+
+
 def _repetitions(how: Counting, engine: AuditEngine) -> dict[str, int]:
     groups = repeated(how, engine).subquery()
     totals = sa.select(
@@ -132,11 +155,11 @@ def dangling(how: Counting, engine: AuditEngine, part: Slice = WHOLE) -> sa.Sele
     )
     other = sa.table(how.table, sa.column(how.key), schema=engine.suite.table_schema).alias("other")
     found = sa.exists().where(other.c[how.key] == rows.c.link)
-    return sa.select(rows.c.row_key, rows.c.row_owner, rows.c.row_region).where(~found)
+    return sa.select(*(rows.c[each] for each in NAMED)).where(~found)
 
 
 class _Rule(BatchExpectation):
-    """What the three kinds of rule have in common."""
+    """What all kinds of rule have in common."""
 
     counting: str
     mostly: float = 1.0
@@ -191,6 +214,23 @@ class ExpectKeysToBeUnique(_Rule):
         return self._judge(found["checked"], found["checked"] - found["bad"])
 
 
+class ExpectValuesToAgree(_Rule):
+    """With at least ``mostly`` of the rows that can be compared a second source agrees."""
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = ()
+
+    def get_validation_dependencies(self, *args: Any, **kwargs: Any) -> Any:
+        wanted = super().get_validation_dependencies(*args, **kwargs)
+        wanted.set_metric_configuration(
+            "rows", _metric("crm.compared_rows", counting=self.counting)
+        )
+        return wanted
+
+    def _validate(self, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        found = metrics["rows"]
+        return self._judge(found["checked"], found["checked"] - found["bad"])
+
+
 class ExpectReferencesToExist(_Rule):
     """At least ``mostly`` of the references lead to a row."""
 
@@ -214,4 +254,5 @@ EXPECTATIONS: dict[str, type[_Rule]] = {
     "rows": ExpectRowsToBeGood,
     "unique": ExpectKeysToBeUnique,
     "reference": ExpectReferencesToExist,
+    "against": ExpectValuesToAgree,
 }

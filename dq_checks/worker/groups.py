@@ -1,17 +1,17 @@
-"""A and B by owner, team and region: one more scan, and one query a rule that needs its own."""
+"""A and B by owner, team, region and source: one more scan, and a query for some rules."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from dq_checks.messages import Count, Job, Share
-from dq_checks.worker.engine import AuditEngine
+from dq_checks.worker.engine import NAMED, AuditEngine
 from dq_checks.worker.issues import bad_rows
+from dq_checks.worker.references import compared
 from dq_checks.worker.refusals import explain
 from dq_checks.worker.waived import waived_by_group
 
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     from dq_checks.worker.audit import Compiled
 
 MOST_GROUPS = 20_000
-Group = tuple[Any, Any]
+Group = tuple[Any, ...]
 Teams = dict[Any, tuple[Any, Any]]
 
 
 def grouped(
     engine: AuditEngine, rules: Sequence[Compiled], counts: Sequence[Count], job: Job
 ) -> tuple[list[Share], list[str]]:
-    """The share of each owner and region in each rule that was counted, and what went wrong."""
+    """The share of each group of records in each rule that was counted, and what went wrong."""
     counted = {each.rule for each in counts if each.status == "counted" and each.checked}
     wanted = [each for each in rules if each.rule.id in counted]
-    columns = {engine.suite.owner_column, engine.suite.region_column} & set(engine.table.kinds)
+    suite = engine.suite
+    columns = {suite.owner_column, suite.region_column, suite.source_column} & {*engine.table.kinds}
     if not columns or not wanted or engine.spent():
         return [], []
     try:
@@ -54,20 +55,30 @@ def _counts(engine: AuditEngine, rules: Sequence[Compiled]) -> dict[Group, list[
     size = len(rules)
     _, *by = engine.named()
     found = {
-        (group[0], group[1]): [[numbers[at], numbers[size + at]] for at in range(size)]
+        group: [[numbers[at], numbers[size + at]] for at in range(size)]
         for group, numbers in engine.tally.count(terms, by, MOST_GROUPS).items()
     }
     needing = [] if len(found) > MOST_GROUPS else list(enumerate(rules))
     for at, each in needing:
         if each.how.how == "rows":
             continue
-        bad = bad_rows(engine, each).order_by(None).subquery("bad")
-        query = sa.select(bad.c.row_owner, bad.c.row_region, sa.func.count()).group_by(
-            bad.c.row_owner, bad.c.row_region
-        )
-        for owner, region, number in engine.execute_query(query).all():
-            found[owner, region][at][1] -= number
+        if each.how.how == "against":  # not all that it is about can be compared
+            for numbers in found.values():
+                numbers[at] = [0, 0]
+            for group, number in _numbers(engine, compared(each.how, engine)):
+                found[group][at] = [number, number]
+        for group, number in _numbers(engine, bad_rows(engine, each)):
+            found[group][at][1] -= number
     return found
+
+
+def _numbers(engine: AuditEngine, rows: sa.Select[Any]) -> Iterator[tuple[Group, int]]:
+    """How many of the rows each group has."""
+    named = rows.order_by(None).subquery("named")
+    group = [named.c[each] for each in NAMED[1:]]
+    query = sa.select(*group, sa.func.count()).group_by(*group)
+    for *of, number in engine.execute_query(query).all():
+        yield tuple(of), number
 
 
 def _take_waived(
@@ -101,12 +112,13 @@ def _teams(engine: AuditEngine) -> tuple[Teams, list[str]]:
 
 
 def _share(group: Group, rule: str, numbers: Sequence[int], teams: Teams) -> Share:
-    owner, region = group
+    owner, region, source = group
     team, home = teams.get(owner, (None, None))
-    found: dict[str, str | None] = defaultdict(lambda: None)
-    for name, value in (("owner", owner), ("team", team), ("region", region or home)):
-        found[name] = None if value is None else str(value)
     return Share(
-        owner=found["owner"], team=found["team"], region=found["region"],
+        owner=_text(owner), team=_text(team), region=_text(region or home), source=_text(source),
         rule=rule, checked=numbers[0], good=numbers[1],
     )  # fmt: skip
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

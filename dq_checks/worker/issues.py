@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dq_checks.expressions import expression, key_part
 from dq_checks.messages import Count, Issue, Job
-from dq_checks.worker.engine import AuditEngine
+from dq_checks.worker.engine import NAMED, AuditEngine
 from dq_checks.worker.expectations import dangling, repeated
+from dq_checks.worker.references import compared
 
 if TYPE_CHECKING:
     from dq_checks.worker.audit import Compiled
@@ -64,14 +65,14 @@ def _keys(engine: AuditEngine, compiled: Compiled, limit: int) -> Iterator[Issue
         engine.connection.begin_nested(),
         engine.connection.execute(query.execution_options(yield_per=_BATCH)) as rows,
     ):
-        for key, owner, _ in rows:
+        for key, owner, *_ in rows:
             yield Issue(
                 rule=compiled.rule.id, key=str(key), owner="" if owner is None else str(owner)
             )
 
 
 def bad_rows(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
-    """The rows that break a rule, as ``row_key``, ``row_owner`` and ``row_region``."""
+    """The rows that break a rule, under the names of ``NAMED``."""
     return _QUERIES[compiled.how.how](engine, compiled)
 
 
@@ -97,7 +98,7 @@ def _shared_keys(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
     )
     same = sa.and_(*(rows.c[f"k{at}"] == groups.c[f"k{at}"] for at in range(len(parts))))
     return (
-        sa.select(rows.c.row_key, rows.c.row_owner, rows.c.row_region)
+        sa.select(*(rows.c[each] for each in NAMED))
         .select_from(rows.join(groups, same))
         .order_by(*(rows.c[f"k{at}"] for at in range(len(parts))), rows.c.row_key)
     )
@@ -107,4 +108,11 @@ def _dangling(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
     return dangling(compiled.how, engine)
 
 
-_QUERIES = {"rows": _breaking, "unique": _shared_keys, "reference": _dangling}
+def _disagreeing(engine: AuditEngine, compiled: Compiled) -> sa.Select[Any]:
+    rows = compared(compiled.how, engine).subquery("compared")
+    return sa.select(*(rows.c[each] for each in NAMED)).where(sa.not_(rows.c.agrees))
+
+
+_QUERIES = {
+    "rows": _breaking, "unique": _shared_keys, "reference": _dangling, "against": _disagreeing,
+}  # fmt: skip

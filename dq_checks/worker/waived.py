@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from dq_checks.messages import Count, Job
-from dq_checks.worker.engine import AuditEngine
+from dq_checks.worker.engine import NAMED, AuditEngine
 from dq_checks.worker.issues import bad_rows
 from dq_checks.worker.refusals import explain
 
 if TYPE_CHECKING:
     from dq_checks.worker.audit import Compiled
 
-Owners = dict[tuple[Any, Any], int]
+Owners = dict[tuple[Any, ...], int]
 _BATCH = 1_000
 
 
@@ -34,18 +34,15 @@ def without_waived(
 
 
 def waived_by_group(engine: AuditEngine, compiled: Compiled, keys: Sequence[str]) -> Owners:
-    """How many bad rows each owner and region has among waived records."""
+    """How many bad rows each group has among waived records."""
     found: Owners = {}
     for at in range(0, len(keys), _BATCH):
         bad = bad_rows(engine, compiled).order_by(None).subquery("bad")
         named = sa.cast(bad.c.row_key, sa.String()).in_(keys[at : at + _BATCH])
-        query = (
-            sa.select(bad.c.row_owner, bad.c.row_region, sa.func.count())
-            .where(named)
-            .group_by(bad.c.row_owner, bad.c.row_region)
-        )
-        for owner, region, number in engine.execute_query(query).all():
-            found[owner, region] = found.get((owner, region), 0) + number
+        group = [bad.c[each] for each in NAMED[1:]]
+        query = sa.select(*group, sa.func.count()).where(named).group_by(*group)
+        for *of, number in engine.execute_query(query).all():
+            found[tuple(of)] = found.get(tuple(of), 0) + number
     return found
 
 

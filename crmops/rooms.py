@@ -61,6 +61,7 @@ EXTRAS: dict[str, str] = {
     "ansible": "drills",
     "ansible_runner": "drills",
     "cryptography": "drills",
+    "pyrage": "drills",
     "weasyprint": "pdf",
 }
 """The extra of this distribution that brings a module."""

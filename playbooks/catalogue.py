@@ -23,16 +23,27 @@ from crmops.record import utc_now
 from playbooks.digest import Contents
 from playbooks.errors import CheckFailed
 from playbooks.job import canonical, write_atomically
+from playbooks.vouch import Signature, vouch
 
 MANIFEST = "crmops-backup.json"
 _ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+
+
+class Encrypted(BaseModel):
+    """How a backup lies encrypted: to whom, and the SHA-256 of every ciphertext by its path."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipients: tuple[str, ...]
+    files: dict[str, str]
 
 
 class Manifest(BaseModel):
     """Everything a drill needs to know of a backup, and to recognise it by.
 
     ``files`` holds the SHA-256 of every file below data/, ``segments`` that of the archived
-    log from the backup's begin to the named instant.  ``seal`` is the SHA-256 over the rest.
+    log from the backup's begin to the named instant; both of the plaintext.  ``encrypted`` knows
+    the ciphertext.  ``seal`` is the SHA-256 over the rest, ``signature`` vouches for the seal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,15 +76,19 @@ class Manifest(BaseModel):
     provider: str = "postgresql"
     label: str = Field(default="", description="the provider's own name of the backup")
     parents: tuple[str, ...] = Field(default=(), description="labels that it cannot do without")
+    encrypted: Encrypted | None = None
     seal: str = ""
+    signature: Signature | None = None
 
-    def sealed(self) -> Manifest:
-        """The same with its seal."""
-        return self.model_copy(update={"seal": self.digest()})
+    def sealed(self, key: Path | None) -> Manifest:
+        """The same with its seal, signed where there is a key."""
+        seal = self.digest()
+        signature = vouch(seal, key) if key is not None else None
+        return self.model_copy(update={"seal": seal, "signature": signature})
 
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON of everything but the seal."""
-        body: dict[str, Any] = self.model_dump(mode="json", exclude={"seal"})
+        """SHA-256 over the canonical JSON of everything but seal and signature."""
+        body: dict[str, Any] = self.model_dump(mode="json", exclude={"seal", "signature"})
         return hashlib.sha256(canonical(body).encode()).hexdigest()
 
 
@@ -169,6 +184,6 @@ def read_manifest(folder: Path) -> Manifest:
     return found
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Seal a backup."""
-    write_atomically(folder / MANIFEST, manifest.sealed().model_dump_json(indent=1))
+def write_manifest(folder: Path, manifest: Manifest, key: Path | None = None) -> None:
+    """Seal a backup and sign it."""
+    write_atomically(folder / MANIFEST, manifest.sealed(key).model_dump_json(indent=1))

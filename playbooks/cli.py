@@ -20,6 +20,7 @@ from crmops.cli_support import (
 from crmops.errors import UsageError
 from crmops.record import Run, Unit
 from crmops.units import human_value
+from playbooks.store_cli import BackupOption, IdentityOption, PlaceOption, placed, register
 
 if TYPE_CHECKING:
     from playbooks.calendar import Calendar
@@ -31,10 +32,6 @@ backup_app = typer.Typer(help="Back the CRM's database up, verified.", no_args_i
 drill_app = typer.Typer(
     help="Restore a backup in isolation and prove it; RTO and RPO.", no_args_is_help=True
 )
-
-BackupOption = Annotated[
-    str, typer.Option("--backup", help="Which backup: an id, latest or oldest.")
-]
 
 
 @backup_app.command("run")
@@ -65,8 +62,11 @@ def backup_list(target: TargetOption = "", as_json: JsonFlag = False) -> None:
     emit(payload, as_json=as_json, table=lambda: _list_table(found, going))
 
 
+register(backup_app)
+
+
 @drill_app.command("run")
-def drill_run(
+def drill_run(  # noqa: PLR0913, PLR0917 - a command's options
     target: TargetOption = "",
     backup: BackupOption = "latest",
     to: Annotated[
@@ -78,12 +78,14 @@ def drill_run(
     approver: Annotated[
         str, typer.Option("--approver", help="Who approved it, for the evidence.")
     ] = "",
+    place: PlaceOption = "here",
+    identity: IdentityOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Restore a backup into an isolated instance, compare it with its source and judge it."""
     from playbooks.run import drill, drill_forward, drill_to, signed_by
 
-    room = signed_by(_room(target), operator, approver)
+    room = placed(signed_by(_room(target), operator, approver), place, identity)
     if to == "newest":
         _show(drill_forward(room, backup), as_json)
     elif to:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ from typing import Any
 
 from crmops.record import Kind, Verdict
 from playbooks.catalogue import MANIFEST, read_manifest, write_manifest
+from playbooks.encryption import make_keys
 from playbooks.instance import alive
 from playbooks.job import Job
 from playbooks.judge import DRILL_STAGES
+from playbooks.settings import Settings
 from playbooks.source import write_service
 from playbooks.stages.configure import write_settings
+from playbooks.vault import encrypt_backup, keys_of, open_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,12 @@ class Mutant:
 
     backup: Path
     archive: Path
+    key: Path | None = None
+
+    @property
+    def identity(self) -> Path:
+        """Where the key would lie that opens a copy encrypted for the purpose."""
+        return self.backup.with_name("identity.txt")
 
     @property
     def data(self) -> Path:
@@ -48,7 +58,7 @@ class Mutant:
 
     def forge(self, **changes: object) -> None:
         """Change our manifest and seal it anew: what the outer checks cannot notice."""
-        write_manifest(self.backup, read_manifest(self.backup).model_copy(update=changes))
+        write_manifest(self.backup, read_manifest(self.backup).model_copy(update=changes), self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,61 @@ class Fault:
     full: str = ""
     kind: Kind = Kind.DRILL
     settings: dict[str, Any] | None = None
+
+
+def unlocked(job: Job, mutant: Mutant) -> None:
+    """Damage is done to plaintext: decrypt a copy of an encrypted backup.  The control stays."""
+    manifest = read_manifest(mutant.backup)
+    if manifest.encrypted is None:
+        return
+    locked = mutant.backup.with_name("locked")
+    mutant.backup.rename(locked)
+    mutant.backup.mkdir(mode=0o700)
+    open_data(locked, mutant.backup, manifest.encrypted, keys_of(job.settings))
+    (locked / MANIFEST).rename(mutant.backup / MANIFEST)
+    mutant.forge(encrypted=None)
+    shutil.rmtree(locked)
+
+
+def with_key(settings: Settings, mutant: Mutant) -> Settings:
+    """The settings with the key that a fault may have encrypted the copy to."""
+    backup = settings.backup.model_copy(update={"identity": mutant.identity})
+    return settings.model_copy(update={"backup": backup})
+
+
+def _encrypt(mutant: Mutant) -> None:
+    """Encrypt the copy to two keys, the first of which the drill is given."""
+    spare = mutant.identity.with_name("escrow.txt")
+    recipients = (make_keys(mutant.identity), make_keys(spare))
+    plain = mutant.backup.with_name("plain")
+    mutant.backup.rename(plain)
+    mutant.backup.mkdir(mode=0o700)
+    encrypted = encrypt_backup(plain, mutant.backup, (), recipients)
+    (plain / MANIFEST).rename(mutant.backup / MANIFEST)
+    mutant.forge(encrypted=encrypted)
+    shutil.rmtree(plain)
+
+
+def _resign(mutant: Mutant) -> None:
+    """What somebody would do who changes a backup and knows how manifests are sealed."""
+    stranger = mutant.identity.with_name("stranger.pem")
+    write_manifest(mutant.backup, read_manifest(mutant.backup), stranger)
+
+
+def _wrong_key(mutant: Mutant) -> None:
+    _encrypt(mutant)
+    mutant.identity.unlink()
+    make_keys(mutant.identity)
+
+
+def _missing_key(mutant: Mutant) -> None:
+    _encrypt(mutant)
+    mutant.identity.unlink()
+
+
+def _flip_ciphertext(mutant: Mutant) -> None:
+    _encrypt(mutant)
+    _flip(max(mutant.data.rglob("*.age"), key=lambda each: each.stat().st_size))
 
 
 def _flip(path: Path) -> None:
@@ -176,6 +241,12 @@ CATALOGUE: tuple[Fault, ...] = (
           damage=lambda m: _flip(m.segments()[0])),
     Fault("wrong timeline", "fetch", "is missing",
           damage=lambda m: m.forge(timeline=5)),
+    Fault("wrong key", "fetch", "encrypted to other keys", damage=_wrong_key),
+    Fault("missing key", "fetch", "cannot be read", Verdict.ERROR, damage=_missing_key),
+    Fault("flipped byte in ciphertext", "fetch", "it cannot be decrypted",
+          damage=_flip_ciphertext),
+    Fault("manifest signed by another", "fetch", "the manifest was signed by",
+          damage=_resign),
     Fault("no room for the copy", "fetch", "the drill needs", Verdict.ERROR,
           damage=lambda m: m.forge(bytes=1 << 60)),
     Fault("another system's backup", "verify_backup", "is of another system",

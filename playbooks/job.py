@@ -90,6 +90,9 @@ class Job(BaseModel):
     binaries: Path
     incident: AwareDatetime = Field(description="when the loss is supposed to have happened")
     to: AwareDatetime | None = Field(default=None, description="recover to this moment")
+    signing_key: Path | None = Field(default=None, description="what seals a backup")
+    offsite: bool = Field(default=False, description="the backup is the second copy")
+    asked: dict[str, Any] = Field(default_factory=dict, description="what else a playbook needs")
     settings: Settings = Settings()
 
     @property

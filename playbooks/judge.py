@@ -145,7 +145,14 @@ def _failed(finished: Finished) -> Stage | None:
 
 
 def _hindrance(kind: Kind, settings: Settings, finished: Finished) -> tuple[str, str] | None:
-    """Why the run could not be carried out, with a hint; None if it could."""
+    walked = stages_of(kind, settings, point_in_time=finished.job.to is not None)
+    return hindrance_of(FAILOVER_STAGES if finished.failover else walked, settings, finished)
+
+
+def hindrance_of(
+    wanted: tuple[str, ...], settings: Settings, finished: Finished
+) -> tuple[str, str] | None:
+    """Why ``wanted`` stages could not be carried out, with a hint; None if they could."""
     for each in finished.stages:
         if each.outcome is Outcome.ERROR:
             return each.reason, each.hint
@@ -158,9 +165,6 @@ def _hindrance(kind: Kind, settings: Settings, finished: Finished) -> tuple[str,
         return None
     if finished.ending.refusal and not finished.stages:
         return finished.ending.refusal, "Nothing was touched."
-    point_in_time = finished.job.to is not None
-    walked = stages_of(kind, settings, point_in_time=point_in_time)
-    wanted = FAILOVER_STAGES if finished.failover else walked
     done = {each.name for each in finished.stages}
     missing = [each for each in wanted if each not in done]
     if missing:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from crmops.record import Kind, Run, Unit, Verdict
 from crmops.verdict import Objective, judge
 from playbooks.catalogue import read_manifest
-from playbooks.faults import CATALOGUE, Fault, Mutant
+from playbooks.faults import CATALOGUE, Fault, Mutant, unlocked, with_key
 from playbooks.job import Job, Outcome, Stage, canonical
 from playbooks.judge import Finished, judgement_of, stages_of
 from playbooks.leftovers import end_processes
@@ -87,9 +87,11 @@ def _try(job: Job, fault: Fault, settings: Settings) -> Result:
     folder = job.folder / "mutant"
     mutant = _copy(job, folder)
     try:
-        if fault.damage is not None:
-            fault.damage(mutant)
         own = settings.model_copy(update={**_without_extras(settings), **(fault.settings or {})})
+        if fault.damage is not None:
+            unlocked(job, mutant)
+            fault.damage(mutant)
+            own = with_key(own, mutant)
         tried = job.model_copy(
             update={"backup": mutant.backup, "archive": mutant.archive, "settings": own}
         )
@@ -113,7 +115,7 @@ def _forget(job: Job) -> None:
 
 
 def _copy(job: Job, folder: Path) -> Mutant:
-    mutant = Mutant(folder / "backup", folder / "archive")
+    mutant = Mutant(folder / "backup", folder / "archive", job.signing_key)
     mutant.archive.mkdir(parents=True)
     copy_tree(job.backup, mutant.backup)
     for name in wanted_segments(read_manifest(job.backup)):

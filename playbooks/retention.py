@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from playbooks.catalogue import Manifest
+from playbooks.catalogue import Catalogue, Manifest
 from playbooks.settings import Settings
 
 
@@ -23,6 +23,18 @@ def as_kept(manifest: Manifest, settings: Settings) -> Kept:
     """A sealed backup was verified; one of an emptied database is still no good one."""
     rows = manifest.contents.rows if manifest.contents is not None else 0
     return Kept(manifest.id, manifest.ended, rows >= settings.minimum_rows)
+
+
+def going(catalogue: Catalogue, settings: Settings) -> list[str]:
+    """The backups that may go now, oldest first.
+
+    Damaged ones are left alone, and so is what a backup that stays rests upon.
+    """
+    manifests = catalogue.manifests()
+    known = [as_kept(each, settings) for each in manifests]
+    leaving = to_remove(known, settings.keep, settings.keep_weekly, settings.keep_monthly)
+    needed = {parent for each in manifests if each.id not in leaving for parent in each.parents}
+    return [each for each in leaving if each not in needed]
 
 
 def to_remove(backups: Sequence[Kept], newest: int, weekly: int, monthly: int) -> list[str]:

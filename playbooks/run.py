@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import gettempdir
 
-from crmops.errors import AlreadyRunning
+from crmops.errors import AlreadyRunning, UsageError
 from crmops.execute import Execution, executing
 from crmops.history import History
 from crmops.record import Kind, Run, utc_now
@@ -27,11 +27,13 @@ from playbooks.newest import newest_moment
 from playbooks.people import choose_people, write_people
 from playbooks.postgres import find_binaries
 from playbooks.providers import check_provider, need_files, provider_of, providers, taken_by
-from playbooks.retention import as_kept, to_remove
-from playbooks.runner import Event, run_playbook
+from playbooks.prune import remove_backups
+from playbooks.retention import going
+from playbooks.runner import Event, Player, run_playbook
 from playbooks.settings import Settings
 from playbooks.source import source_address
 from playbooks.standards import load_standards
+from playbooks.vault import check_vault
 
 Say = Callable[[str], None]
 
@@ -41,7 +43,11 @@ _here: dict[str, threading.Lock] = {}
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Where backups and drills of one target happen.  ``say`` gets progress, a line each."""
+    """Where backups and drills of one target happen.
+
+    ``say`` gets progress, a line each; ``player`` carries playbooks out; ``offsite`` takes the
+    second copies of the backups.
+    """
 
     target: Target
     settings: Settings
@@ -49,10 +55,14 @@ class Room:
     state: Path
     config_digest: str = ""
     say: Say = field(default=lambda _line: None)
+    player: Player = run_playbook
+    offsite: bool = False
 
     @property
     def catalogue(self) -> Catalogue:
-        """The target's backups."""
+        """The target's backups, or their second copies."""
+        if self.offsite and self.settings.backup.offsite is not None:
+            return Catalogue(self.settings.backup.offsite, self.target.name)
         configured = self.settings.directory
         directory = Path(configured).absolute() if configured else self.state / "backups"
         return Catalogue(directory, self.target.name)
@@ -76,6 +86,14 @@ def signed_by(room: Room, operator: str = "", approver: str = "") -> Room:
     return replace(room, settings=room.settings.model_copy(update=changes))
 
 
+def opened_with(room: Room, identity: Path | None) -> Room:
+    """The room with another key to decrypt with, such as the one from escrow, where given."""
+    if identity is None:
+        return room
+    backup = room.settings.backup.model_copy(update={"identity": identity.absolute()})
+    return replace(room, settings=room.settings.model_copy(update={"backup": backup}))
+
+
 def back_up(room: Room, *, incremental: bool = False) -> Run:
     """Take, verify and seal one backup of the target's database.
 
@@ -84,6 +102,11 @@ def back_up(room: Room, *, incremental: bool = False) -> Run:
     The verdict is about this backup; ``error`` means that there is none.  Raises CrmopsError
     when it could not begin; a Run that began is recorded whatever happens.
     """
+    if incremental and room.settings.backup.encrypt_to:
+        raise UsageError(
+            "an incremental backup rests upon files that are encrypted",
+            hint="Leave out --incremental, or drills.backup.encrypt_to.",
+        )
     with alone(room), executing_in(room, Kind.BACKUP, "database") as execution:
         address, engine = source_address(room.target), check_provider(room.target).engine
         place = room.catalogue.place(execution.id)
@@ -91,7 +114,7 @@ def back_up(room: Room, *, incremental: bool = False) -> Run:
         job = job.model_copy(update={"incremental": incremental})
         with prepared(job) as ready:
             engine.introduce(ready, address)
-            finished = _play(room, execution, ready, "backup.yml", "pg_backup")
+            finished = play_in(room, execution, ready, "backup.yml", "pg_backup")
             _judge(room, execution, finished)
         _thin_out(room, execution)
     return execution.run
@@ -117,6 +140,7 @@ def drill_to(room: Room, moment: datetime, backup: str = "latest") -> Run:
     Recovery ends at the last commit up to ``moment``; the log must hold a later one, else nobody
     could tell that none is missing.  Raises UsageError for a moment that no backup reaches.
     """
+    _need_archive(room)
     with alone(room), executing_in(room, Kind.DRILL, "point-in-time") as execution:
         chosen = room.catalogue.choose_before(moment, backup)
         _advance_to(room, execution, chosen, moment, moment)
@@ -129,6 +153,7 @@ def drill_forward(room: Room, backup: str = "latest") -> Run:
     As :func:`drill_to`, to the newest moment that can be proved.  Raises CannotRun when the
     archive reaches no further than the backup.
     """
+    _need_archive(room)
     with alone(room), executing_in(room, Kind.DRILL, "point-in-time") as execution:
         incident = utc_now()
         chosen = room.catalogue.choose(backup)
@@ -152,9 +177,18 @@ def rehearse_failover(room: Room, backup: str = "latest") -> Run:
         chosen = room.catalogue.choose(backup)
         job = make_job(room, execution, room.catalogue.place(chosen))
         with prepared(job) as ready:
-            played = _play(room, execution, ready, "failover_rehearsal.yml", "pg_restore")
+            played = play_in(room, execution, ready, "failover_rehearsal.yml", "pg_restore")
             _judge(room, execution, replace(played, failover=True))
     return execution.run
+
+
+def _need_archive(room: Room) -> None:
+    """Raise UsageError for a moment that a second copy cannot reach."""
+    if room.offsite:
+        raise UsageError(
+            "the second copy has the log up to its backup's own instant only",
+            hint="Leave --to away, or --from.",
+        )
 
 
 def _advance_to(
@@ -170,7 +204,7 @@ def _restore(room: Room, execution: Execution, job: Job, playbook: str) -> None:
     choose_people(room.target, room.settings.smoke.journeys)  # before anything is touched
     with prepared(job) as ready:
         write_people(ready, room.target)
-        finished = _play(room, execution, ready, playbook, "pg_restore")
+        finished = play_in(room, execution, ready, playbook, "pg_restore")
         _judge(room, execution, finished)
 
 
@@ -198,6 +232,7 @@ def alone(room: Room) -> Iterator[None]:
     Raises AlreadyRunning, and ConfigError when the evidence could not be written in the end.
     """
     load_standards(room.settings.standards)
+    check_vault(room.settings, room.target.backup.provider)
     room.history.reap()
     claim = f"playbooks/{room.target.name}"
     ours = _here.setdefault(str(room.jobs), threading.Lock())
@@ -245,6 +280,8 @@ def make_job(room: Room, execution: Execution, backup: Path, major: int | None =
         stanza=room.target.backup.stanza or room.target.name,
         binaries=providers()[provider].engine.binaries(access, major),
         incident=utc_now(),
+        signing_key=room.signing_key,
+        offsite=room.offsite,
         settings=room.settings,
     )
 
@@ -278,13 +315,13 @@ def _give_binaries(job: Job) -> Job:
     return provider_of(job).engine.reachable(job)
 
 
-def _play(room: Room, execution: Execution, job: Job, playbook: str, role: str) -> Finished:
+def play_in(room: Room, execution: Execution, job: Job, playbook: str, role: str) -> Finished:
     def progress(event: Event) -> None:
         execution.beat()
         if event.what in ("ok", "failed") and not event.task.startswith("Validating arguments"):
             room.say(f"{event.what:7} {event.seconds or 0.0:6.1f} s  {event.task}")
 
-    ending = run_playbook(job, playbook, role, progress)
+    ending = room.player(job, playbook, role, progress)
     return Finished(job, ending, job.stages())
 
 
@@ -306,16 +343,10 @@ def _thin_out(room: Room, execution: Execution) -> None:
     if execution.run.verdict != "pass":
         return
     for each in removable(room):
-        room.catalogue.forget(each)
+        remove_backups(room.catalogue, [each], execution.id, "after a newer backup")
         execution.finding("an old backup was removed", each, severity="info")
 
 
 def removable(room: Room) -> list[str]:
     """The backups that retention would remove now, oldest first.  Damaged ones are left alone."""
-    settings = room.settings
-    manifests = room.catalogue.manifests()
-    known = [as_kept(each, settings) for each in manifests]
-    going = to_remove(known, settings.keep, settings.keep_weekly, settings.keep_monthly)
-    staying = [each for each in manifests if each.id not in going]
-    needed = {parent for each in staying for parent in each.parents}
-    return [each for each in going if each not in needed]
+    return going(room.catalogue, room.settings)

@@ -51,6 +51,8 @@ class Ending:
 
 
 Progress = Callable[[Event], None]
+Player = Callable[[Job, str, str, Progress], Ending]
+"""Carries a playbook out on a job: (job, playbook, role, progress)."""
 
 
 def run_playbook(job: Job, playbook: str, role: str, progress: Progress) -> Ending:
@@ -155,6 +157,7 @@ def _spec(job: Job, playbook: str, role: str, private: Path) -> dict[str, object
         "variables": {
             f"{role}_job": str(job.folder / "job.json"),
             f"{role}_scratch": str(job.scratch),
+            "crmops_job_given": True,
             f"{role}_audit": bool(job.settings.audits.suites),
         },
         "environment": {

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from crmops.config import LocalPath
 from crmops.config.frame import wrong
+from crmops.config.types import BASE, against
 from crmops.units import Seconds
 
 Patience = Annotated[Seconds, Field(gt=0)]
@@ -91,6 +101,33 @@ class Agreed(_Part):
     )
 
 
+def _recipient(value: str, info: ValidationInfo) -> str:
+    """A file of recipients is relative to the configuration file; a recipient stays."""
+    if value.lower().startswith(("age1", "age-")):
+        return value
+    context: Any = info.context or {}
+    return str(against(context.get(BASE, Path.cwd()), Path(value)))
+
+
+class Stored(_Part):
+    """How backups are kept: encrypted, signed, and in a second place."""
+
+    encrypt_to: tuple[Annotated[str, AfterValidator(_recipient)], ...] = Field(
+        default=(),
+        description="age recipients (age1...) or files of them, two or more; none: not encrypted",
+    )
+    identity: LocalPath | None = Field(
+        default=None, description="file (mode 0600) of the age key that drills decrypt with"
+    )
+    trusted_key: LocalPath | None = Field(
+        default=None,
+        description="public key (PEM) whose signature backups must bear; default: signing_key's",
+    )
+    offsite: LocalPath | None = Field(
+        default=None, description="directory or mount of the second copy"
+    )
+
+
 class Settings(_Part):
     """Objectives, places and patience of backups and drills."""
 
@@ -131,6 +168,7 @@ class Settings(_Part):
     smoke: Smoke = Smoke()
     audits: Audits = Audits()
     failover: Failover = Failover()
+    backup: Stored = Stored()
     calendar: Agreed = Agreed()
 
     @field_validator("server", mode="after")

@@ -90,7 +90,7 @@ def examine(text: str, trusted: str | None, log: bytes | None = None) -> Examine
     stays unknown.  ``log`` is the playbook's log, if it lies beside the document.  Raises
     UsageError when ``trusted`` is no public key.
     """
-    known = _public(trusted) if trusted is not None else None
+    known = public_key(trusted) if trusted is not None else None
     try:
         found = json.loads(text)
         document, signature = found["evidence"], found["signature"]
@@ -131,7 +131,8 @@ def _facts(document: dict[str, Any], key: str) -> dict[str, str]:
     return {"key": key, **{each: str(document[each]) for each in names}}
 
 
-def _public(pem: str) -> Ed25519PublicKey:
+def public_key(pem: str) -> Ed25519PublicKey:
+    """A public key from its PEM.  Raises UsageError when it is none."""
     try:
         key = load_pem_public_key(pem.encode())
     except ValueError:

@@ -76,6 +76,14 @@ def move_tree(source: Path, target: Path) -> None:
     shutil.rmtree(source)
 
 
+def bring_tree(source: Path, target: Path) -> int:
+    """Move a tree that was unpacked beside its target, copy any other; bytes that lie there."""
+    if source.is_relative_to(target.parent):
+        source.rename(target)
+        return size_of(target)
+    return copy_tree(source, target)
+
+
 def hash_file(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as stream:

@@ -20,7 +20,7 @@ from playbooks.mariadb.server import run_tool
 from playbooks.mariadb.system import binlog_place, system_of
 from playbooks.providers.base import Stored, in_catalogue, need_archive, need_unaltered
 from playbooks.report import Report
-from playbooks.tree import copy_tree, files_of, hash_tree, move_tree, size_of
+from playbooks.tree import bring_tree, files_of, hash_tree, move_tree, size_of
 
 _WHOLE = "backup_type = full-backuped"
 
@@ -98,7 +98,7 @@ class MariadbProvider:
 
     def restore(self, job: Job, manifest: Manifest) -> int:
         """Copy the files out of the catalogue."""
-        copied = copy_tree(job.backup / "data", job.data)
+        copied = bring_tree(job.backup / "data", job.data)
         osuser.give_tree(job.data, osuser.substitute())
         return copied
 

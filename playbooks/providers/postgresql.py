@@ -21,7 +21,7 @@ from playbooks.providers._chain import choose_parent, combine, members, parent_o
 from playbooks.providers.base import Stored, in_catalogue, need_archive, need_unaltered
 from playbooks.report import Report
 from playbooks.source import SERVICE
-from playbooks.tree import copy_tree, files_of, hash_tree, move_tree, size_of
+from playbooks.tree import bring_tree, files_of, hash_tree, move_tree, size_of
 
 _OPTIONS = ("-F", "plain", "-X", "stream", "-c", "fast", "--manifest-checksums=CRC32C",
             "--no-password", "--no-estimate-size")  # fmt: skip
@@ -95,7 +95,7 @@ class PostgresqlProvider:
         if manifest.parents:
             combine(job, members(job, manifest))
             return size_of(job.data)
-        copied = copy_tree(job.backup / "data", job.data)
+        copied = bring_tree(job.backup / "data", job.data)
         osuser.give_tree(job.data, osuser.substitute())
         return copied
 

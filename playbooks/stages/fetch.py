@@ -18,6 +18,7 @@ from playbooks.job import Job
 from playbooks.providers import provider_of
 from playbooks.report import Report
 from playbooks.tree import hash_file, need_space
+from playbooks.vault import check_signature, opened
 from playbooks.wal import gaps, parse_lsn, segment_name
 
 _SLACK = 256 << 20
@@ -27,8 +28,10 @@ def run(job: Job, report: Report) -> None:
     """Raises CheckFailed when segments are missing or are not those that were archived."""
     check_scratch(job)
     manifest = read_manifest(job.backup)
+    check_signature(job, manifest, report)
     names = wanted_segments(manifest)
     need_space(job.scratch, space_for(manifest, len(names)), "the drill")
+    job = opened(job, manifest, report)
     provider = provider_of(job)
     copied = provider.restore(job, manifest)
     job.wal.mkdir(mode=0o700)

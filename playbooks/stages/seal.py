@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from crmops import __version__
 from crmops.errors import CannotRun
 from crmops.record import utc_now
-from playbooks.catalogue import Manifest, write_manifest
+from playbooks.catalogue import Encrypted, Manifest, write_manifest
+from playbooks.encryption import recipients_of
 from playbooks.job import Job, parse_time
 from playbooks.osuser import take_tree
 from playbooks.providers import provider_of
 from playbooks.report import Report
+from playbooks.vault import encrypt_backup
 
 
 def run(job: Job, report: Report) -> None:
@@ -22,11 +25,25 @@ def run(job: Job, report: Report) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     job.backup.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial.mkdir(mode=0o700)
-    provider_of(job).keep(job, partial)
+    encrypted = _keep(job, partial)
     take_tree(partial)
-    write_manifest(partial, _manifest(job))
+    manifest = _manifest(job).model_copy(update={"encrypted": encrypted})
+    write_manifest(partial, manifest, job.signing_key)
     partial.rename(job.backup)
-    report.fact(id=job.id)
+    report.fact(id=job.id, encrypted_to=list(encrypted.recipients) if encrypted else [])
+
+
+def _keep(job: Job, partial: Path) -> Encrypted | None:
+    """Keep the copy; one that is to be encrypted never lies among the backups in the clear."""
+    provider, recipients = provider_of(job), recipients_of(job.settings.backup.encrypt_to)
+    if not recipients:
+        provider.keep(job, partial)
+        return None
+    whole = job.scratch / "whole"
+    whole.mkdir(mode=0o700)
+    provider.keep(job, whole)
+    found = (provider.segment(job, e, job.wal) for e in job.facts("wal_archive")["segments"])
+    return encrypt_backup(whole, partial, [each for each in found if each], recipients)
 
 
 def _manifest(job: Job) -> Manifest:

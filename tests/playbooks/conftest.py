@@ -122,7 +122,8 @@ def copied(taken: Taken, tmp_path: Path) -> Iterator[Room]:
     for name in taken.room.catalogue.read(taken.run.id).segments:
         shutil.copyfile(Path(access.archive_directory, name), archive / name)
     shutil.copytree(taken.folder, tmp_path / "backups" / "crm" / taken.run.id)
-    made = make_room(access.model_copy(update={"archive_directory": str(archive)}), tmp_path)
+    access = access.model_copy(update={"archive_directory": str(archive)})
+    made = make_room(access, tmp_path, signing_key=str(taken.room.signing_key))
     yield made
     made.history.close()
 
@@ -143,6 +144,7 @@ def prepared(room: Room, backup: Path, **settings: Any) -> Iterator[Job]:
         source_data=access.data_directory,
         binaries=find_binaries(access.binaries),
         incident=utc_now(),
+        signing_key=room.signing_key,
         settings=Settings(**settings),
     )
     own(job)

@@ -27,8 +27,11 @@ _PATIENCE = 90.0
 @pytest.fixture
 def beside(taken: Taken, room: Room) -> Room:
     """A room of its own on the session's backup."""
-    settings = room.settings.model_copy(update={"directory": str(taken.room.state / "backups")})
-    return replace(room, settings=settings)
+    places = {
+        "directory": str(taken.room.state / "backups"),
+        "signing_key": str(taken.room.signing_key),
+    }
+    return replace(room, settings=room.settings.model_copy(update=places))
 
 
 def _kill_one(word: str, run_id: str) -> None:
@@ -89,7 +92,8 @@ def _cli(room: Room, taken: Taken, tmp_path: Path) -> subprocess.Popen[bytes]:
         "targets:\n  crm:\n    connector: refcrm\n    url: http://127.0.0.1:9\n"
         f"    database: {{url: 'file:{tmp_path}/address', archive_directory:"
         f" '{access.archive_directory}', data_directory: '{access.data_directory}'}}\n"
-        f"drills: {{directory: '{taken.room.state / 'backups'}'}}\n"
+        f"drills: {{directory: '{taken.room.state / 'backups'}',"
+        f" signing_key: '{taken.room.signing_key}'}}\n"
     )
     return subprocess.Popen(
         [sys.executable, "-m", "crmops", "drill", "run"],

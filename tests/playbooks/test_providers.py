@@ -284,11 +284,13 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
         f"{source.schema}.kept": 32 + source.incremental, f"{source.schema}.dropped": 3,
     }  # fmt: skip
 
-    Mutant(room.catalogue.place(taken.id), source.place).forge(system_identifier="1")
+    Mutant(room.catalogue.place(taken.id), source.place, room.signing_key).forge(
+        system_identifier="1"
+    )
     run = restore(room, taken.id, None, look)
     assert run.verdict is Verdict.FAIL
     assert run.reason == "the backup is of another system than its manifest says"
-    Mutant(room.catalogue.place(taken.id), source.place).forge(
+    Mutant(room.catalogue.place(taken.id), source.place, room.signing_key).forge(
         system_identifier=manifest.system_identifier
     )
     damage(source.files(room, full))

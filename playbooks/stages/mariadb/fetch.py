@@ -14,6 +14,7 @@ from playbooks.mariadb.system import next_log
 from playbooks.providers import provider_of
 from playbooks.report import Report
 from playbooks.tree import hash_file, need_space
+from playbooks.vault import check_signature, opened
 
 _SLACK = 256 << 20
 
@@ -22,7 +23,9 @@ def run(job: Job, report: Report) -> None:
     """Raises CheckFailed when logs are missing or are not those that were archived."""
     check_scratch(job)
     manifest = read_manifest(job.backup)
+    check_signature(job, manifest, report)
     need_space(job.scratch, manifest.bytes + _SLACK, "the drill")
+    job = opened(job, manifest, report)
     provider = provider_of(job)
     copied = provider.restore(job, manifest)
     job.wal.mkdir(mode=0o700)

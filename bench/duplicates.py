@@ -4,29 +4,34 @@ Public files with known truth (Febrl 1 and 3, Chicago sites) are read from $CRMO
 ../shared/data; where they are absent this is said and their targets are not met.  The labelled
 sets of our own hold hard negatives: group and subsidiary, branch, switchboard, father and son,
 namesakes.  Every file goes in as a person would give it, without its truth.  Each run is a process
-of its own, so that its memory is its own.
+of its own, so that its memory is its own.  Then a thousand new records are compared with a million
+kept ones, and a form asks crmops serve about single ones.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
-import re
-import resource
-import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from bench._duplicates_tools import (
+    ROOT,
+    LargeSet,
+    child,
+    measure,
+    score,
+    serving,
+    show,
+    truth_of,
+    write_large,
+    write_rows,
+)
 
 PUBLIC = {
     "febrl1": ("febrl1.csv", 0.995),
@@ -43,92 +48,49 @@ OWN = {
 
 OWN_ROWS, OWN_SEED = 20_000, 404
 SECONDS, MEMORY, LINEAR = 30.0, 3000.0, 1.2
+NORMALISE_SECONDS, KNOWN_SECONDS, ENTRY_SECONDS = 8.0, 1.0, 0.05
 SPEED_KIND = "contact-chinese"
-
-Pair = tuple[int, int]
-
-
-def child(path: str) -> None:
-    """Find duplicates in a file; prints what was found and what it took, helpers included."""
-    from dq_checks.duplicates.find import Wanted, find_duplicates
-    from dq_checks.duplicates.helpers import HELPERS
-
-    began = time.perf_counter()
-    found = find_duplicates(Wanted(Path(path)))
-    took = time.perf_counter() - began
-    ours = resource.getrusage(resource.RUSAGE_SELF)
-    helpers = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = sum(each.ru_utime + each.ru_stime for each in (ours, helpers))
-    megabytes = (ours.ru_maxrss + HELPERS * helpers.ru_maxrss) / 1024
-    answer = {
-        "settings": found.model.name,
-        "rows": found.rows,
-        "candidates": found.candidates,
-        "seconds": round(took, 2),
-        "cpu": round(spent, 2),
-        "megabytes": round(megabytes),
-        "pairs": [[a, b] for a, b, p in found.pairs if p >= found.threshold],
-        "clusters": [list(each) for each in found.clusters],
-    }
-    sys.stdout.write(json.dumps(answer))
+MILLION, NEW, QUESTIONS = 1_000_000, 1_000, 500
 
 
-def measure(path: Path) -> dict[str, Any]:
-    """Run a file in a process of its own."""
-    command = [sys.executable, __file__, "--child", str(path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+class Figures:
+    """What was measured and what it must be: at most for costs, at least for the rest."""
+
+    def __init__(self) -> None:
+        self.ratios: dict[str, float] = {}
+        self.targets: dict[str, float] = {}
+
+    def wanted(self, name: str, target: float, value: float | None = None) -> None:
+        """A target, and what was measured if it was."""
+        self.targets[name] = target
+        if value is not None:
+            self.ratios[name] = round(value, 4)
+
+    def met(self) -> bool:
+        """Whether every target was measured and reached."""
+        most = ("seconds", "megabytes", "linear")
+        return all(
+            name in self.ratios
+            and (self.ratios[name] <= limit if name.endswith(most) else self.ratios[name] >= limit)
+            for name, limit in self.targets.items()
+        )
 
 
-def score(found: set[Pair], true: set[Pair]) -> tuple[float, float, float]:
-    """Precision, recall, F1."""
-    hits = len(found & true)
-    f1 = 2 * hits / max(len(found) + len(true), 1)
-    return hits / max(len(found), 1), hits / max(len(true), 1), f1
-
-
-def show(name: str, answer: dict[str, Any], true: set[Pair]) -> dict[str, float]:
-    """Print the figures of one set; returns them."""
-    pairs = score({(a, b) for a, b in answer["pairs"]}, true)
-    inside = {pair for each in answer["clusters"] for pair in combinations(each, 2)}
-    clusters = score(inside, true)
-    print(
-        f"{name:16} {answer['rows']:>9,} rows  pairs P {pairs[0]:.4f} R {pairs[1]:.4f}"
-        f" F1 {pairs[2]:.4f}  clusters P {clusters[0]:.4f} R {clusters[1]:.4f}"
-        f" F1 {clusters[2]:.4f}  {answer['seconds']:6.1f} s {answer['cpu']:6.1f} s CPU"
-        f" {answer['megabytes']:5,} MB  {answer['candidates']:,} pairs compared",
-        flush=True,
-    )
-    return {"pairs": pairs[2], "clusters": clusters[2], "precision": clusters[0]}
-
-
-def truth_of(path: Path) -> set[Pair]:
-    """The true pairs of a public file, by its own key."""
-    with path.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines, skipinitialspace=True))
-    members = defaultdict(list)
-    for number, row in enumerate(rows, 1):
-        key = row.get("True Id") or re.sub(r"^(rec-\d+)-.*$", r"\1", row["rec_id"])
-        members[key].append(number)
-    return {pair for each in members.values() for pair in combinations(each, 2)}
-
-
-def public(ratios: dict[str, float], targets: dict[str, float]) -> None:
+def public(figures: Figures) -> None:
     """The public files."""
     folder = Path(os.environ.get("CRMOPS_DATA", ROOT.parent / "shared" / "data"))
     for name, (file, least) in PUBLIC.items():
-        targets[f"{name}.clusters"] = least
-        if name != "chicago":
-            targets[f"{name}.pairs"] = least
-        if not (folder / file).exists():
+        got: dict[str, float] = {}
+        if (folder / file).exists():
+            got = show(name, measure(folder / file), truth_of(folder / file))
+        else:
             print(f"!!! {file} IS NOT THERE: {name} is not measured; set CRMOPS_DATA")
-            continue
-        got = show(name, measure(folder / file), truth_of(folder / file))
-        ratios[f"{name}.clusters"], ratios[f"{name}.pairs"] = got["clusters"], got["pairs"]
+        figures.wanted(f"{name}.clusters", least, got.get("clusters"))
+        if name != "chicago":
+            figures.wanted(f"{name}.pairs", least, got.get("pairs"))
 
 
-def own(rows: int, place: Path, ratios: dict[str, float], targets: dict[str, float]) -> None:
+def own(rows: int, place: Path, figures: Figures) -> None:
     """The labelled sets, of a seed that no training has seen."""
     from dq_checks.duplicates.truth import labelled
 
@@ -136,86 +98,130 @@ def own(rows: int, place: Path, ratios: dict[str, float], targets: dict[str, flo
         made = labelled(name, rows, OWN_SEED)
         made.write(place / f"{name}.csv")
         got = show(name, measure(place / f"{name}.csv"), made.pairs())
-        ratios[f"{name}.clusters"], targets[f"{name}.clusters"] = got["clusters"], f1
-        ratios[f"{name}.precision"], targets[f"{name}.precision"] = got["precision"], precision
+        figures.wanted(f"{name}.clusters", f1, got["clusters"])
+        figures.wanted(f"{name}.precision", precision, got["precision"])
 
 
-def speed(
-    sizes: Sequence[int], place: Path, ratios: dict[str, float], targets: dict[str, float]
-) -> None:
-    """Time and memory as the rows grow; linear: seconds a row of the largest over the smallest."""
-    from dq_checks.duplicates.truth import labelled
-
+def speed(sizes: Sequence[int], place: Path, figures: Figures) -> None:
+    """Time and memory as the rows grow; linear: CPU a row of the largest over the smallest."""
     per_row = []
     for rows in sizes:
         path = place / "speed.csv"
-        made = labelled(SPEED_KIND, rows, OWN_SEED + 1)
-        made.write(path)
-        true = made.pairs()
-        del made
+        made = write_large(SPEED_KIND, rows, OWN_SEED + 1, path, NEW if rows == MILLION else 0)
+        if rows == MILLION:
+            normaliser(path, figures)
         answer = measure(path)
-        show(f"{rows:,}", answer, true)
+        show(f"{rows:,}", answer, made.inside())
         per_row.append(float(answer["cpu"]) / rows)
-        if rows == 1_000_000:
-            ratios["million.seconds"], targets["million.seconds"] = answer["seconds"], SECONDS
-            ratios["million.megabytes"], targets["million.megabytes"] = answer["megabytes"], MEMORY
+        if rows == MILLION:
+            figures.wanted("million.seconds", SECONDS, answer["seconds"])
+            figures.wanted("million.megabytes", MEMORY, answer["megabytes"])
+            known(path, made, place, figures)
     if len(per_row) > 1:
-        ratios["linear"], targets["linear"] = round(per_row[-1] / per_row[0], 3), LINEAR
+        said = ", ".join(f"{1e6 * each:.1f} s" for each in per_row)
+        print(f"CPU of a million rows, from {sizes[0]:,} to {sizes[-1]:,}: {said}", flush=True)
+        figures.wanted("linear", LINEAR, per_row[-1] / per_row[0])
 
 
-def normaliser(rows: int, ratios: dict[str, float], targets: dict[str, float]) -> None:
-    """Seconds for normalising a million contacts."""
-    from dq_checks.duplicates.columns import texts
-    from dq_checks.duplicates.prepare import prepare
-    from dq_checks.duplicates.truth import labelled
+def normaliser(path: Path, figures: Figures) -> None:
+    """Seconds for reading and normalising a million contacts, by as many helpers as a run has."""
+    from functools import partial
 
-    made = labelled(SPEED_KIND, rows, 7).rows
-    fields = {"name": "姓名", "company": "公司", "mobile": "手机", "phone": "电话", "email": "邮箱",
-              "city": "城市", "address": "地址"}  # fmt: skip
-    block = {field: texts([row[head] for row in made]) for field, head in fields.items()}
-    prepare(
-        {"name": texts(["張伟"]), "company": texts(["华信"])}, "contact", "chinese"
-    )  # what is loaded once
-    spent = time.process_time()
-    prepare(block, "contact", "chinese")
-    million = (time.process_time() - spent) * 1e6 / len(made)
-    print(f"normalising a million contacts, seven columns: {million:.1f} s CPU", flush=True)
-    ratios["normalise.seconds"], targets["normalise.seconds"] = round(million, 2), 8.0
+    from crmops.tables import read_headings, rows_of
+    from dq_checks.duplicates.fields import map_columns
+    from dq_checks.duplicates.find import prepared
+    from dq_checks.duplicates.helpers import in_order
+    from dq_checks.duplicates.reading import pieces, read_piece
+
+    heads = read_headings(path, rows_of(path, "utf-8"))
+    columns = map_columns(path, heads, "contact", ())
+    read = partial(read_piece, columns=columns)
+    work = partial(prepared, read=read, entity="contact", script="chinese")
+    began, before = time.perf_counter(), _spent()
+    for _ in in_order(work, pieces(path, "utf-8")):
+        pass
+    took, spent = time.perf_counter() - began, _spent() - before
+    print(f"normalising a million contacts: {took:.1f} s, {spent:.1f} s CPU", flush=True)
+    figures.wanted("normalise.seconds", NORMALISE_SECONDS, took)
 
 
-def met(ratios: dict[str, float], targets: dict[str, float]) -> bool:
-    """Whether every target was measured and reached."""
-    most = ("seconds", "megabytes", "linear")
-    return all(
-        name in ratios and (ratios[name] <= limit if name.endswith(most) else ratios[name] >= limit)
-        for name, limit in targets.items()
+def _spent() -> float:
+    """CPU seconds of this process and of those that it has started and seen end."""
+    return sum(os.times()[:4])
+
+
+def known(path: Path, made: LargeSet, place: Path, figures: Figures) -> None:
+    """A thousand new records against a million kept ones, then one at a time by HTTP."""
+    from dq_checks.duplicates.against import compare
+    from dq_checks.duplicates.find import Wanted
+    from dq_checks.duplicates.known import Known
+
+    store = place / ".crmops" / "duplicates" / "contacts"
+    store.parent.mkdir(parents=True, exist_ok=True)
+    measure(path, store)
+    write_rows(made.held_back, place / "new.csv")
+    compare(Wanted(place / "new.csv"), Known(store))  # what is loaded once
+    began, spent = time.perf_counter(), time.process_time()
+    found = compare(Wanted(place / "new.csv"), Known(store))
+    took, spent = time.perf_counter() - began, time.process_time() - spent
+    precision, recall, f1 = score({(a.other, a.new) for a in found.pairs}, made.with_new())
+    print(
+        f"{NEW:,} new records against {made.rows:,}: {took:.2f} s, {spent:.2f} s CPU,"
+        f" {found.matches.candidates:,} pairs compared,"
+        f" P {precision:.4f} R {recall:.4f} F1 {f1:.4f}",
+        flush=True,
     )
+    figures.wanted("against.seconds", KNOWN_SECONDS, took)
+    entry(place, made, figures)
+
+
+def entry(place: Path, made: LargeSet, figures: Figures) -> None:
+    """How long a form waits for its answer."""
+    import httpx
+
+    place.chmod(0o755)  # as root the server is another user
+    took: list[float] = []
+    words: dict[str, int] = {}
+    with serving(place) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
+        for row in [*made.held_back[:20], *made.held_back[:QUESTIONS]]:
+            began = time.perf_counter()
+            question = {"entity": "contact", "record": dict(row)}
+            reply = http.post("/api/v1/duplicates/check", json=question)
+            took.append(time.perf_counter() - began)
+            word = str(reply.raise_for_status().json()["answer"])
+            words[word] = words.get(word, 0) + 1
+    ranked = sorted(took[20:])
+    p50, p95 = ranked[len(ranked) // 2], ranked[int(0.95 * len(ranked))]
+    told = ", ".join(f"{number} {word}" for word, number in sorted(words.items()))
+    print(
+        f"at entry, {len(ranked)} records by HTTP against {made.rows:,}:"
+        f" p50 {1000 * p50:.0f} ms, p95 {1000 * p95:.0f} ms ({told})",
+        flush=True,
+    )
+    figures.wanted("entry.p95.seconds", ENTRY_SECONDS, p95)
 
 
 def main() -> int:
     """Measure everything, or the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--keep", default="", help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=int, default=OWN_ROWS, help="of each labelled set")
     parser.add_argument(
-        "--sizes", default="100000,1000000", help="rows for speed; 3000000 takes minutes; '' none"
+        "--sizes", default="100000,1000000,3000000", help="rows for speed; '' measures none"
     )
     options = parser.parse_args()
     if options.child:
-        child(options.child)
+        child(options.child, options.keep)
         return 0
-    ratios: dict[str, float] = {}
-    targets: dict[str, float] = {}
+    figures = Figures()
     with tempfile.TemporaryDirectory(prefix="bench-duplicates-") as folder:
-        public(ratios, targets)
-        own(options.rows, Path(folder), ratios, targets)
-        normaliser(100_000, ratios, targets)
-        sizes = [int(each) for each in options.sizes.split(",") if each]
-        if sizes:
-            speed(sizes, Path(folder), ratios, targets)
-    reached = met(ratios, targets)
-    result = {name: round(value, 4) for name, value in ratios.items()}
-    print(json.dumps({"bench": "duplicates", "ratios": result, "targets": targets, "met": reached}))
+        public(figures)
+        own(options.rows, Path(folder), figures)
+        speed([int(each) for each in options.sizes.split(",") if each], Path(folder), figures)
+    reached = figures.met()
+    result: dict[str, Any] = {"ratios": figures.ratios, "targets": figures.targets}
+    print(json.dumps({"bench": "duplicates", **result, "met": reached}))
     return 0 if reached else 1
 
 

@@ -132,14 +132,15 @@ def _filled(
     model = load_model(f"{columns.entity}-{script}", wanted.models)
     records = Records(connection, (columns.entity, script), with_id="id" in columns.at)
     if first is not None:
-        work = partial(_prepared, read=read, entity=columns.entity, script=script)
+        work = partial(prepared, read=read, entity=columns.entity, script=script)
         for packed in in_order(work, chain([first], parts)):
             records.add_packed(packed)
             told(f"read {records.rows:,} rows")
     return records, model
 
 
-def _prepared(part: Any, read: Callable[[Any], Block], entity: Entity, script: Script) -> bytes:
+def prepared(part: Any, read: Callable[[Any], Block], entity: Entity, script: Script) -> bytes:
+    """Packed columns of a part of a file: the work of a helper."""
     return pack(prepare(read(part), entity, script))
 
 

@@ -22,6 +22,9 @@ from playbooks import osuser
 from playbooks.mariadb.link import Link, rows
 from playbooks.postgres import copy_binaries
 
+PLANTED = "planted-Pa55word-of-MariaDB"
+"""The password of the account that takes backups; it must turn up nowhere."""
+
 _PATIENCE = 60.0
 
 
@@ -159,10 +162,13 @@ class MariadbServer:
             time.sleep(0.05)
         with self.link(None) as link:
             rows(link, "create database crm")
+            rows(link, f"create user crmops_backup@localhost identified by '{PLANTED}'")
+            rows(link, "grant select, reload, process, lock tables, binlog monitor, show view,"
+                       " trigger, event on *.* to crmops_backup@localhost")  # fmt: skip
 
     @property
     def url(self) -> str:
-        return f"mysql://root@/crm?unix_socket={self.socket}"
+        return f"mysql://crmops_backup:{PLANTED}@/crm?unix_socket={self.socket}"
 
     def link(self, database: str | None = "crm") -> Link:
         return pymysql.connect(

@@ -39,7 +39,7 @@ from playbooks.source import (
     source_address,
 )
 from playbooks.step import run_stage
-from tests.playbooks.servers import MariadbServer, PostgresServer, folder
+from tests.playbooks.servers import PLANTED, MariadbServer, PostgresServer, folder
 
 Server = TypeVar("Server", PostgresServer, MariadbServer)
 _KNOWN = (
@@ -47,6 +47,14 @@ _KNOWN = (
     "create table dropped (id int primary key)",
     *(f"insert into kept values ({n}, 'row {n}')" for n in range(1, 31)),
     "insert into dropped values (1), (2), (3)",
+)
+_PROGRAMS = (
+    "create view shown as select id from kept",
+    "create trigger counted after insert on kept for each row set @seen = new.id",
+    "create procedure answer() select 42",
+    "create event tidy on schedule every 1 year do delete from kept where id < 0",
+    "create user clerk@localhost identified by 'nobody knows'",
+    "grant select on crm.kept to clerk@localhost",
 )
 _BETWEEN = ("insert into kept values (1000, 'between the backups')",)
 _MORE = ("insert into kept values (31, 'later'), (32, 'later')",)
@@ -74,6 +82,7 @@ class Source:
     contents: Callable[[Job | None], Contents]
     schema: str = "public"
     incremental: bool = False
+    more: tuple[str, ...] = ()
 
 
 def _of_postgres(server: PostgresServer) -> Callable[[Job | None], Contents]:
@@ -152,7 +161,7 @@ def of_mariadb(place: Path) -> Iterator[Source]:
             with server.link() if job is None else copy_link(job, "crm") as link:
                 return mariadb.read_contents(link)
 
-        yield Source(server, room, place, _in_catalogue, contents, schema="crm")
+        yield Source(server, room, place, _in_catalogue, contents, schema="crm", more=_PROGRAMS)
 
 
 @contextmanager
@@ -254,7 +263,7 @@ def damage(folder: Path) -> Path:
 
 def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
     server, room = source.server, source.room
-    server.execute(*_KNOWN)
+    server.execute(*_KNOWN, *source.more[:3])
     taken = back_up(room)
     assert (taken.verdict, taken.reason) == (Verdict.PASS, "all 5 objectives met")
     full = room.catalogue.read(taken.id)
@@ -263,7 +272,7 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
         taken = back_up(room, incremental=True)
         assert (taken.verdict, taken.reason) == (Verdict.PASS, "all 5 objectives met")
         assert room.catalogue.read(taken.id).parents == (full.label,)
-    server.execute(*_MORE)
+    server.execute(*_MORE, *source.more[3:])
     moment, wanted = server.now(), source.contents(None)
     server.execute(*_ACCIDENT)
     server.finish_log()
@@ -280,6 +289,7 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
     run = restore(room, taken.id, moment, look)
     assert (run.verdict, run.reason) == (Verdict.PASS, "all 6 objectives met")
     assert differing_tables(wanted, seen[0]) == []
+    assert wanted.roles == seen[0].roles
     assert {each.table: each.rows for each in seen[0].tables} == {
         f"{source.schema}.kept": 32 + source.incremental, f"{source.schema}.dropped": 3,
     }  # fmt: skip
@@ -299,6 +309,8 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
     assert re.match("the backup's files are damaged: .* has changed", run.reason), run.reason
     assert len(seen) == 1
     assert not any(Path(tempfile.gettempdir()).glob(scratch_name(run.id)))
+    for path in room.state.rglob("*"):
+        assert not path.is_file() or PLANTED.encode() not in path.read_bytes(), path
 
 
 def test_every_provider_is_in_the_conformance_test() -> None:

@@ -84,7 +84,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
     ctx = context()
     which = ctx.target(target)
     settings = _settings(workers=workers or None, cleanup=False if keep else None, client=client)
-    settings = awaiting(settings, which.url, listen, expect_workers, secret_file)
+    settings = awaiting(settings, which.url, listen, expect_workers, secret_file, workers)
     chosen = _workload(workload, settings, users, duration, ramp)
     assignment = prepare(which, chosen, settings, confirm)
     note(f"{chosen.users} people on {which.name} for {chosen.seconds:g} s: {chosen.summary}")

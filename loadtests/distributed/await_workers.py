@@ -13,13 +13,24 @@ from loadtests.settings import Settings
 
 
 def awaiting(
-    settings: Settings, url: str, listen: str, workers: int, secret_file: Path | None
+    settings: Settings,
+    url: str,
+    listen: str,
+    workers: int,
+    secret_file: Path | None,
+    processes: int = 0,
 ) -> Settings:
     """The settings with what the options say; checked before anything is begun.
 
-    ``url`` is the target's.  Raises UsageError or ConfigError.
+    ``url`` is the target's, ``processes`` those of this machine that are asked for.  Raises
+    UsageError or ConfigError.
     """
     known = settings.distributed
+    if processes and (listen or known.listen):
+        raise UsageError(
+            "--workers are processes of this machine, --listen awaits others",
+            hint="Say --expect-workers with --listen.",
+        )
     if not (listen or known.listen):
         if workers or secret_file:
             raise UsageError(

@@ -15,13 +15,16 @@ def worker(
         typer.Option(help="File with the secret; without it CRMOPS_LOAD_SECRET holds it."),
     ] = None,
     wait: Annotated[float, typer.Option(min=1, help="Seconds to look for the master.")] = 60.0,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Serve run after run, until interrupted.")
+    ] = False,
     journals: Annotated[
         Path, typer.Option(help="Directory of journals that the master does not have yet.")
     ] = Path("crmops-worker"),
 ) -> None:
     """Take a part of a load that is run elsewhere; serves one run and ends."""
     from loadtests.distributed.address import find_secret, parse_address
-    from loadtests.distributed.work import work
+    from loadtests.distributed.work import work, work_on
 
-    address = parse_address(master, "--master")
-    work(address, find_secret(secret_file), journals, wait)
+    address, secret = parse_address(master, "--master"), find_secret(secret_file)
+    (work_on if stay else work)(address, secret, journals, wait)

@@ -14,6 +14,7 @@ from loadtests.distributed.address import Address
 from loadtests.generator import Child, Message
 
 BEAT = 1.0
+PAUSE = 0.5
 HAND_OVER = 20.0
 """Seconds that a worker which is taken away is given for its journal."""
 
@@ -47,6 +48,16 @@ def work(master: Address, secret: Secret, folder: Path, wait: float) -> None:
     finally:
         child.end()
     log.unlink(missing_ok=True)
+
+
+def work_on(master: Address, secret: Secret, folder: Path, wait: float) -> None:
+    """Serve run after run: what goes wrong with one does not end it.  An interruption does."""
+    while True:
+        try:
+            work(master, secret, folder, wait)
+        except CannotRun as error:
+            note(f"error: {error.message}", always=True)
+        time.sleep(PAUSE)
 
 
 def _listen(child: Worker, master: Address, seconds: float) -> None:

@@ -133,9 +133,9 @@ class Crew:
         updates = {"distributed": distributed, "instrument": instrument, **changes}
         return SETTINGS.model_copy(update=updates)
 
-    def start(self, secret: str = SECRET, wait: int = 120) -> subprocess.Popen[bytes]:
+    def start(self, *options: str, secret: str = SECRET, wait: int = 120) -> None:
         """Start a worker."""
-        words = ["load", "worker", "--master", self.address, "--wait", str(wait)]
+        words = ["load", "worker", "--master", self.address, "--wait", str(wait), *options]
         journals = ["--journals", str(self.folder / "journals")]
         with self._log(len(self.started)).open("wb") as log:
             process = subprocess.Popen(
@@ -143,7 +143,6 @@ class Crew:
                 cwd=ROOT, env={**os.environ, "CRMOPS_LOAD_SECRET": secret}, stderr=log,
             )  # fmt: skip
         self.started.append(process)
-        return process
 
     def _log(self, number: int) -> Path:
         return self.folder / f"worker{number}.txt"

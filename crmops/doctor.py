@@ -324,16 +324,19 @@ def _targets(ctx: Context) -> Iterator[Check]:
 
 
 def _target(target: Target) -> Iterator[Check]:
-    import ssl
-
     import httpx
 
+    from crmops.trust import trust
+
     name = f"target {target.name}"
-    verify = ssl.create_default_context(cafile=target.ca_file or None)
     try:
+        verify = trust(target)
         begun = datetime.now(UTC)
         reply = httpx.get(target.url, timeout=CONNECT_SECONDS, verify=verify, trust_env=False)
         middle = begun + (datetime.now(UTC) - begun) / 2
+    except ConfigError as error:
+        yield Check(name, "fail", str(error), error.hint)
+        return
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         fix = "Is it running?  Is the url right?  Does a firewall or proxy stand between?"
         if "CERTIFICATE" in str(error).upper():

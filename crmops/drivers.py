@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,10 +17,10 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from crmops.connectors.base import Connector, Talk
-from crmops.errors import ConfigError
 from crmops.journeys.base import Journey, Person
 from crmops.outcome import CallFailed, ExpectationMissed, Outcome
 from crmops.target import Target
+from crmops.trust import trust
 from crmops.wire import Call, Order, Reply, Step
 
 T = TypeVar("T")
@@ -100,27 +99,8 @@ def _options(target: Target) -> dict[str, Any]:
         "base_url": target.url,
         "timeout": target.timeout,
         "trust_env": False,
-        "verify": _trust(target),
+        "verify": trust(target),
     }
-
-
-def _trust(target: Target) -> ssl.SSLContext:
-    if not target.ca_file:
-        return _usual_trust()
-    try:
-        return ssl.create_default_context(cafile=target.ca_file)
-    except OSError as error:
-        raise ConfigError(
-            f"ca_file {target.ca_file!r} of target {target.name!r} cannot be used: "
-            f"{error.strerror or error}",
-            hint="Give the path of a PEM file with the authority's certificates.",
-        ) from error
-
-
-@functools.cache
-def _usual_trust() -> ssl.SSLContext:
-    """One for the whole process: reading the authorities costs more than a walk's calls do."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def converse(talk: Talk[T], http: httpx.Client) -> T:

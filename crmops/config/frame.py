@@ -150,7 +150,9 @@ class TargetSettings(Part):
         default_factory=BackupAccess, description="what takes the backups of that database"
     )
     timeout: Annotated[Seconds, Field(gt=0, le=3600, description="the time for one call")] = 30.0
-    ca_file: LocalPath | None = Field(default=None, description="certificates to trust besides")
+    ca_file: LocalPath | None = Field(
+        default=None, description="PEM file of authorities to trust besides the system's"
+    )
 
 
 class HistorySettings(Part):

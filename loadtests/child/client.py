@@ -14,9 +14,10 @@ import gevent
 from crmops.connectors.base import Connector, KeepsCookies
 from crmops.outcome import CallFailed, Outcome
 from crmops.target import Target
+from crmops.trust import trust
 from crmops.wire import Call, Reply
 from loadtests.child.books import Books
-from loadtests.child.connection import Connection, ConnectionLost, Endpoint, Overdue, tls_context
+from loadtests.child.connection import Connection, ConnectionLost, Endpoint, Overdue
 from loadtests.child.detours import REDIRECTS, Cookies, redirected
 from loadtests.child.sweeper import Sweeper
 from loadtests.http1 import Answer, Heads, ProtocolError, decoded, request_bytes
@@ -85,7 +86,7 @@ def open_site(
     """Look the CRM up.  Raises ConnectionLost if its host is not known."""
     url = urlsplit(target.url)
     secure = url.scheme == "https"
-    context = tls_context(target.ca_file) if secure else None
+    context = trust(target) if secure else None
     port = url.port or (443 if secure else 80)
     endpoint = Endpoint(url.hostname or "", port, context)
     cap = RateCap(max_rate, books)

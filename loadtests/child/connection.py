@@ -310,17 +310,9 @@ class _Tls:
             self._in.write_eof()
 
 
-def tls_context(ca_file: str = "") -> ssl.SSLContext:
-    """The one context of a process: certificates are verified, by ``ca_file`` besides."""
-    context = ssl.create_default_context()
-    if ca_file:
-        context.load_verify_locations(cafile=ca_file)
-    return context
-
-
 def _words(error: Exception | None) -> str:
     text = getattr(error, "strerror", None) or type(error).__name__
     return str(text).lower()
 
 
-__all__ = ["Connection", "ConnectionLost", "Endpoint", "Overdue", "ProtocolError", "tls_context"]
+__all__ = ["Connection", "ConnectionLost", "Endpoint", "Overdue", "ProtocolError"]

@@ -96,6 +96,13 @@ def test_options_are_looked_up_and_made_absolute(place: Path) -> None:
     assert options["deep"] == {"n": 1}
 
 
+def test_a_shipped_profile_stays_a_name(place: Path) -> None:
+    config = load(place, {"targets.spare-one.options.profile": "refcrm"})
+    shown = {key: value for key, value, _ in config.settings()}
+    assert shown["targets.spare-one.options.profile"] == "refcrm"
+    assert config.target("spare-one").options["profile"] == "refcrm"
+
+
 def test_the_database_is_a_matter_of_those_who_use_it(place: Path) -> None:
     """A machine that only sends load need not know the password of the database."""
     (place / "crmops.yaml").write_text(TEXT.partition("\nschedule:")[0])

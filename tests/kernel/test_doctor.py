@@ -106,6 +106,16 @@ def test_a_target_that_does_not_answer(
     assert (said["schema"], said["state"]) == (1, "fail")
 
 
+def test_a_ca_file_that_is_not_there_is_a_finding(tmp_path: Path) -> None:
+    ctx = configured(tmp_path, "https://127.0.0.1:1\n    ca_file: gone.pem")
+    found = named(examine(ctx), "target crm")
+    assert (found.state, "gone.pem' of target 'crm' cannot be used: No such" in found.detail) == (
+        "fail",
+        True,
+    )
+    ctx.close()
+
+
 def test_offline_talks_to_nobody(tmp_path: Path) -> None:
     ctx = configured(tmp_path, "http://127.0.0.1:1")
     assert not [each for each in examine(ctx, offline=True) if each.name.startswith("target")]

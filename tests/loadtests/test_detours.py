@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from crmops.drivers import client as one_person
 from crmops.errors import UsageError
 from crmops.outcome import Outcome
 from crmops.target import LoadPermission, Target
@@ -36,7 +37,10 @@ OK = with_length(b"{}")
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-made certificate of 127.0.0.1 with its key; the certificate alone is in ca.pem."""
-    folder = tmp_path_factory.mktemp("tls")
+    return self_made(tmp_path_factory.mktemp("tls"))
+
+
+def self_made(folder: Path) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "crm")])
     now = datetime.datetime.now(datetime.UTC)
@@ -116,6 +120,28 @@ def test_a_certificate_that_is_not_theirs(
     assert sent.problem is not None
     assert (sent.problem.outcome, server.requests) == (Outcome.TRANSPORT, [])
     assert sent.problem.message.startswith(said)
+    server.close()
+
+
+def test_the_systems_authorities_are_kept_beside_those_of_the_target(
+    certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For thousands of people as for one; what neither knows is refused."""
+    other = self_made(tmp_path) / "ca.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "ca.pem"))
+    server = Server(*(over_tls(certificate, answers(OK)) for _ in range(3)))
+    address = f"https://127.0.0.1:{server.port}"
+    person = client(address, ca_file=str(other))
+    assert person.send(get()).problem is None
+    person.close()
+    target = Target(name="crm", connector="refcrm", url=address, timeout=2, ca_file=str(other))
+    with one_person(target) as http:
+        assert http.get("/").status_code == 200
+    monkeypatch.delenv("SSL_CERT_FILE")
+    (tmp_path / "none.pem").write_bytes(other.read_bytes())
+    refused = client(address, ca_file=str(tmp_path / "none.pem")).send(get())
+    assert refused.problem is not None
+    assert refused.problem.message.startswith("the certificate is refused")
     server.close()
 
 

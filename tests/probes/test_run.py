@@ -156,9 +156,9 @@ def test_what_cannot_be_probed_leaves_no_run(target_factory: Factory, history: H
 
 def test_tls_is_set_up_once_a_process(target_factory: Factory) -> None:
     """Reading the authorities costs 30 ms of CPU, a login costs a tenth of that."""
-    from crmops.drivers import _trust
+    from crmops.trust import trust
 
-    assert _trust(target_factory()) is _trust(target_factory(name="other"))
+    assert trust(target_factory()) is trust(target_factory(name="other"))
 
 
 def test_the_command(

@@ -37,7 +37,15 @@ WORKLOAD = Workload.model_validate(
         "users": 10,
         "pace": PACE,
         "phases": [{"name": "work", "seconds": 10}],
-        "roles": {"rep": {"share": 1, "pause": PAUSE, "spread": 0, "journeys": {"browse_open": 1}}},
+        "roles": {
+            "rep": {
+                "share": 1,
+                "pause": PAUSE,
+                "spread": 0,
+                "deep": 0,
+                "journeys": {"browse_open": 1},
+            }
+        },
     }
 )
 SETTINGS = Settings(

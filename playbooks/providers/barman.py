@@ -7,8 +7,9 @@ libpq, so that no secret stands in it.  The source's archive_command copies into
 
 from __future__ import annotations
 
-import getpass
 import json
+import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def _settings(job: Job) -> str:
     """Barman's configuration; there is no secret in it."""
     user, home = osuser.substitute(), need_repository(job)
     return f"""[barman]
-barman_user = {user.name if user is not None else getpass.getuser()}
+barman_user = {user.name if user is not None else pwd.getpwuid(os.geteuid()).pw_name}
 barman_home = {home}
 barman_lock_directory = {home}
 log_file = {job.scratch / "barman.log"}

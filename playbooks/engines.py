@@ -16,7 +16,7 @@ from playbooks.catalogue import Manifest
 from playbooks.job import Job
 from playbooks.mariadb.system import logs_between, split_place
 from playbooks.postgres import copy_binaries, find_binaries
-from playbooks.source import parse_address, server_major, write_service
+from playbooks.source import copy_address, parse_address, server_major, write_service
 from playbooks.wal import parse_lsn, segments
 
 
@@ -43,6 +43,9 @@ class Engine(Protocol):
 
     def logs(self, manifest: Manifest) -> list[str]:
         """The files of the log that recovery to the backup's named instant reads."""
+
+    def copy_address(self, job: Job, manifest: Manifest) -> str:
+        """The restored copy's address; there is no password in it, access is by directory."""
 
 
 class PostgresqlEngine:
@@ -74,6 +77,10 @@ class PostgresqlEngine:
         first, last = parse_lsn(manifest.start_lsn), parse_lsn(manifest.point_lsn)
         return list(segments(manifest.timeline, first, last, manifest.segment_bytes))
 
+    def copy_address(self, job: Job, manifest: Manifest) -> str:
+        """As libpq and SQLAlchemy take it."""
+        return copy_address(job.sockets, manifest.database, manifest.superuser)
+
 
 class MariadbEngine:
     """MariaDB, 10.6 and newer."""
@@ -102,6 +109,10 @@ class MariadbEngine:
         """Binary logs, from where the files were copied."""
         first, last = split_place(manifest.start_lsn)[0], split_place(manifest.point_lsn)[0]
         return logs_between(first, last)
+
+    def copy_address(self, job: Job, manifest: Manifest) -> str:
+        """As SQLAlchemy takes it."""
+        return mariadb.copy_address(job, manifest.database)
 
 
 POSTGRESQL: Engine = PostgresqlEngine()

@@ -26,7 +26,14 @@ from playbooks.leftovers import make_scratch, own, scratch_name, sweep, tear_dow
 from playbooks.newest import newest_moment
 from playbooks.people import choose_people, write_people
 from playbooks.postgres import find_binaries
-from playbooks.providers import check_provider, need_files, provider_of, providers, taken_by
+from playbooks.providers import (
+    check_provider,
+    need_files,
+    need_postgresql,
+    provider_of,
+    providers,
+    taken_by,
+)
 from playbooks.prune import remove_backups
 from playbooks.retention import going
 from playbooks.runner import Event, Player, run_playbook
@@ -176,6 +183,7 @@ def rehearse_failover(room: Room, backup: str = "latest") -> Run:
     with alone(room), executing_in(room, Kind.DRILL, "failover") as execution:
         chosen = room.catalogue.choose(backup)
         job = make_job(room, execution, room.catalogue.place(chosen))
+        need_postgresql(job, "drill failover")
         with prepared(job) as ready:
             played = play_in(room, execution, ready, "failover_rehearsal.yml", "pg_restore")
             _judge(room, execution, replace(played, failover=True))

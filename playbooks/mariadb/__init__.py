@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from playbooks.mariadb.link import copy_link, parse_address, source_link, write_options
+from playbooks.mariadb.link import (
+    copy_address,
+    copy_link,
+    parse_address,
+    source_link,
+    write_options,
+)
 
-__all__ = ["copy_link", "parse_address", "source_link", "write_options"]
+__all__ = ["copy_address", "copy_link", "parse_address", "source_link", "write_options"]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import pymysql
 from sqlalchemy.engine import make_url
@@ -106,6 +107,12 @@ def copy_link(job: Job, database: str | None) -> Iterator[Link]:
     place = str(socket_of(job))
     with _connect(unix_socket=place, user=DRILL_USER, database=database) as link:
         yield link
+
+
+def copy_address(job: Job, database: str) -> str:
+    """The restored copy's address as SQLAlchemy takes it; access is by directory."""
+    place = quote(str(socket_of(job)), safe="")
+    return f"mysql+pymysql://{DRILL_USER}@/{quote(database, safe='')}?unix_socket={place}"
 
 
 def socket_of(job: Job) -> Path:

@@ -49,6 +49,16 @@ def need_files(manifest: Manifest, what: str) -> None:
         )
 
 
+def need_postgresql(job: Job, what: str) -> None:
+    """Raise CannotRun unless a backup is one of PostgreSQL, whatever took it."""
+    engine = provider_of(job).engine.name
+    if engine != "postgresql":
+        raise CannotRun(
+            f"{what} is for PostgreSQL; {job.backup.name} is a backup of {engine}",
+            hint="Rehearse it with that server's own tools.",
+        )
+
+
 def check_provider(target: Target) -> Provider:
     """The provider that a target's configuration names.  Raises ConfigError for an unknown one."""
     name, known = target.backup.provider, _found()

@@ -16,9 +16,9 @@ from crmops.errors import CannotRun
 from playbooks.catalogue import read_manifest
 from playbooks.instance import require_alive
 from playbooks.job import Job, write_atomically
+from playbooks.providers import provider_of
 from playbooks.report import Report
 from playbooks.runner import child_environment
-from playbooks.source import copy_address
 
 _TARGET = "copy"
 
@@ -71,7 +71,7 @@ def _audit(job: Job, folder: Path) -> list[dict[str, Any]]:
 
 def _configuration(job: Job, folder: Path) -> dict[str, Any]:
     manifest = read_manifest(job.backup)
-    address = copy_address(job.sockets, manifest.database, manifest.superuser)
+    address = provider_of(job).engine.copy_address(job, manifest)
     return {
         "state": str(folder),
         "history": {"url": f"sqlite:///{folder / 'history.db'}"},

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from crmops.binaries import need_binary, system_postgres, tool_environment
-from crmops.errors import ConfigError
+from crmops.errors import CannotRun, ConfigError
 from crmops.history import open_history
 from crmops.record import Kind, Run, Verdict
 from crmops.secret import Secret
@@ -30,7 +30,13 @@ from playbooks.leftovers import processes_of, scratch_name
 from playbooks.mariadb import digest as mariadb
 from playbooks.mariadb.link import copy_link
 from playbooks.postgres import find_binaries
-from playbooks.providers import check_provider, provider_of, providers
+from playbooks.providers import (
+    check_provider,
+    need_files,
+    need_postgresql,
+    provider_of,
+    providers,
+)
 from playbooks.run import Room, executing_in, make_job, prepared
 from playbooks.runner import Ending
 from playbooks.settings import Settings
@@ -311,6 +317,15 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
     assert not any(Path(tempfile.gettempdir()).glob(scratch_name(run.id)))
     for path in room.state.rglob("*"):
         assert not path.is_file() or PLANTED.encode() not in path.read_bytes(), path
+
+
+def test_what_is_for_other_providers_says_so(tmp_path: Path) -> None:
+    manifest = Manifest.model_construct(id="01ARZ3NDEKTSV4RRFFQ69G5FAV", provider="mariadb")
+    with pytest.raises(CannotRun, match="drill mutate is for backups of the provider postgresql"):
+        need_files(manifest, "drill mutate")
+    job = Job.model_construct(provider="mariadb", backup=tmp_path / manifest.id)
+    with pytest.raises(CannotRun, match=f"for PostgreSQL; {manifest.id} is a backup of mariadb"):
+        need_postgresql(job, "drill failover")
 
 
 def test_every_provider_is_in_the_conformance_test() -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from urllib.parse import quote
 
 import pymysql
 
 from playbooks.catalogue import read_manifest
 from playbooks.job import Job
-from playbooks.mariadb.link import DRILL_USER, Link, copy_link, rows, socket_of, words
+from playbooks.mariadb.link import Link, copy_address, copy_link, rows, words
 from playbooks.mariadb.server import require_alive
 from playbooks.report import Report
 from playbooks.stages.smoke import serve
@@ -26,8 +25,7 @@ def run(job: Job, report: Report) -> None:
         for statement in job.settings.smoke.sql:
             _statement(link, statement, report)
     if job.settings.smoke.serve:
-        place = quote(str(socket_of(job)), safe="")
-        serve(job, f"mysql+pymysql://{DRILL_USER}@/{manifest.database}?unix_socket={place}", report)
+        serve(job, copy_address(job, manifest.database), report)
     require_alive(job)
     report.fact(working_tick=time.monotonic())
 

@@ -229,16 +229,18 @@ def join(order: dict[str, Any], pipe: Pipe, parent: Parent) -> Worker:
     environment = Environment(user_classes=[])
     inbox: dict[str, Queue[dict[str, Any]]] = {}
     Runner.gone = gevent.event.Event()
-    runner: Runner | None = None
-    with gevent.Timeout(order["wait"], False):
-        runner = Runner(environment, order["host"], order["port"])
-    if runner is None:
+    seeking = gevent.spawn(Runner, environment, order["host"], order["port"])
+    gevent.wait([seeking, parent.stop], timeout=order["wait"], count=1)
+    if not seeking.ready():
+        if parent.stop.is_set():
+            raise CannotRun("interrupted before a master was found")
         raise CannotRun(
             f"no master answered at {order['host']}:{order['port']} within {order['wait']:g} s",
             hint="It refused the secret: both sides need the same one."
             if refused.is_set()
             else "Start `crmops load run --listen` there first, with the same secret.",
         )
+    runner: Runner = seeking.get()
     environment.runner = runner
     for kind in ("plan", "go", "stop", "clock", "kept", "over", "no"):
         inbox[kind] = Queue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import selectors
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from crmops.cli_support import note
@@ -43,7 +44,9 @@ def work(master: Address, secret: Secret, folder: Path, wait: float) -> None:
         _listen(child, master, float("inf"))
     except KeyboardInterrupt:  # an orchestrator takes it away: it hands its journal over first
         child.stop()
-        _listen(child, master, HAND_OVER)
+        with suppress(CannotRun):
+            _listen(child, master, HAND_OVER)
+        log.unlink(missing_ok=True)
         raise
     finally:
         child.end()

@@ -136,7 +136,7 @@ def test_two_workers_of_locust_itself_with_its_own_client(
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-    words = ("--host", refcrm_server.url, "--users", "8", "--spawn-rate", "8", "-t", "6s")
+    words = ("--host", refcrm_server.url, "--users", "8", "--spawn-rate", "8", "-t", "4s")
     bound = ("--master-bind-port", port, "--master-port", port, "--tags", "rep")
     environ = {**given, "CRMOPS_LOAD_CLIENT": "fasthttp"}
     done, requests = locust(environ, tmp_path, *words, *bound, "--processes", "2")

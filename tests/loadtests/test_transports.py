@@ -189,11 +189,11 @@ def test_a_header_cannot_break_out_of_its_line(connect: Connect) -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("name", ["lean", "fasthttp"])
-def test_a_small_load_over_either(
-    name: str, load: Loaded, target_factory: TargetFactory, refcrm_server: RefcrmServer
+def test_a_small_load_over_locusts_own(
+    load: Loaded, target_factory: TargetFactory, refcrm_server: RefcrmServer
 ) -> None:
-    settings = SETTINGS.model_copy(update={"client": name})
+    """Over ours it is test_run's."""
+    settings = SETTINGS.model_copy(update={"client": "fasthttp"})
     run = load(target_factory(), SMALL.changed(seconds=4), settings)
     assert run.verdict is Verdict.PASS, run.reason
     assert value(run, "users") == 20

@@ -43,7 +43,8 @@ def test_a_disk_that_is_full(moment: str, copied: Room, tmp_path: Path) -> None:
     folder = next(copied.catalogue.folder.iterdir())
     # The preflight believes the manifest: with a wrong number it lets the drill begin.
     wrong = -(1 << 50) if moment == "half way" else 1 << 50
-    write_manifest(folder, read_manifest(folder).model_copy(update={"bytes": wrong}))
+    forged = read_manifest(folder).model_copy(update={"bytes": wrong})
+    write_manifest(folder, forged, copied.signing_key)
     before = sorted(str(each) for each in folder.rglob("*"))
     done = subprocess.run(
         [*begin, sys.executable, "-m", "crmops", "drill", "run"], cwd=tmp_path, text=True,

@@ -221,8 +221,8 @@ def facts_of(ready: dict[str, Any]) -> dict[str, Any]:
             " (select count(*) from pg_replication_slots),"
             " (select sum(checksum_failures) from pg_stat_database),"
             " (select string_agg(r::text, ' ' order by rolname) from pg_roles r),"
-            " (select string_agg(oid::text || relname || relkind::text || coalesce(relacl::text, ''), ' '"
-            "   order by oid) from pg_class where relpersistence <> 't')"
+            " (select string_agg(concat_ws(' ', oid, relname, relkind, relacl), ' ' order by oid)"
+            "   from pg_class where relpersistence <> 't')"
             " from pg_control_system(), pg_control_checkpoint()",
         ),
         "top": sorted(each.name for each in data.iterdir()),

@@ -23,6 +23,7 @@ from crmops.errors import UnknownEvidence, UsageError
 from crmops.record import Kind, Measure, Run, Verdict
 from crmops.units import human_value
 from crmops.verdict import worst
+from dq_checks.data_docs_cli import docs
 from dq_checks.duplicates_cli import duplicates
 from dq_checks.migration.cli import migration
 from dq_checks.reconcile.cli import reconcile
@@ -38,6 +39,7 @@ app.command("duplicates")(duplicates)
 app.command("migration")(migration)
 app.command("reconcile")(reconcile)
 app.command("decide")(decide)
+app.command("docs")(docs)
 app.command("draft")(draft)
 app.command("profile")(profile)
 

@@ -126,7 +126,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # tracebacks of libraries quote queries and values
-            env=_environment(),
+            env=environment(),
             start_new_session=True,  # a Ctrl-C is ours to pass on
         )
         self.pid = self._process.pid
@@ -194,7 +194,7 @@ class _Child:
         return CannotRun(f"the audit worker ended by itself (exit code {code})", hint=_AGAIN)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Only what Python and the database's client library need: secrets of ours stay with us."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     return {**kept, "GX_ANALYTICS_ENABLED": "false", "PYTHONUTF8": "1"}

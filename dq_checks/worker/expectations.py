@@ -256,3 +256,12 @@ EXPECTATIONS: dict[str, type[_Rule]] = {
     "reference": ExpectReferencesToExist,
     "against": ExpectValuesToAgree,
 }
+
+KINDS: dict[str, type[_Rule]] = {
+    "rows": ExpectRowsToBeGood,
+    "unique": ExpectKeysToBeUnique,
+    "reference": ExpectReferencesToExist,
+    "listed": ExpectValuesToAgree,
+    "same": ExpectValuesToAgree,
+}
+"""By the check of a rule; those that are not here look at rows."""

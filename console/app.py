@@ -51,7 +51,7 @@ class Pages:
         self.history = history
         self.settings = config.parse("console", Settings)
         self.gates = config.parse("gates", Gates).root
-        self.runbooks = _runbooks()
+        self.runbooks = {"en": _runbooks(), "zh": _runbooks("zh")}
         default = config.default_target
         self._expected = [
             (each.kind, each.target or default, each.subject)
@@ -62,11 +62,7 @@ class Pages:
         """The page, or with ``?format=json`` its twin."""
         if request.query_params.get("format") == "json":
             return JSONResponse(data)
-        language = choose_language(
-            self.settings.language,
-            request.query_params.get("lang") or request.cookies.get("lang", ""),
-            request.headers.get("accept-language", ""),
-        )
+        language = self.language(request)
         other = request.url.include_query_params(lang="en" if language == "zh" else "zh")
         html = pages.render(
             template,
@@ -81,6 +77,20 @@ class Pages:
         if request.query_params.get("lang"):
             response.set_cookie("lang", language, max_age=31_536_000, samesite="lax", httponly=True)
         return response
+
+    def language(self, request: Request) -> str:
+        """``en`` or ``zh``."""
+        return choose_language(
+            self.settings.language,
+            request.query_params.get("lang") or request.cookies.get("lang", ""),
+            request.headers.get("accept-language", ""),
+        )
+
+    def runbook(self, name: str, language: str) -> str:
+        """A runbook's text, in English where it has no other; 404 for an unknown alert."""
+        if name not in self.runbooks["en"]:
+            raise HTTPException(404, f"there is no runbook {name}")
+        return self.runbooks[language].get(name) or self.runbooks["en"][name]
 
     def run(self, run_id: str) -> Run:
         """A run, or 404."""
@@ -144,9 +154,9 @@ def _add_refusals(app: FastAPI, shared: Pages) -> None:
         return refuse(request, 503, f"{error}. {error.hint}")
 
 
-def _runbooks() -> dict[str, str]:
+def _runbooks(below: str = "") -> dict[str, str]:
     """Every runbook's text by its alert's name: data of the alerts' room, not its code."""
-    folder = files("alerts") / "runbooks"
+    folder = files("alerts").joinpath("runbooks", below)
     return {
         each.name.removesuffix(".md"): each.read_text(encoding="utf-8")
         for each in folder.iterdir()

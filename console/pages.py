@@ -14,7 +14,8 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from console.charts import Point, line, strip
-from console.views import WALKS, Walks, headline, seconds_between, thinned
+from console.sentences import Teller, human
+from console.views import WALKS, Walks, headline, seconds_between, so_far, thinned
 from console.words import LANGUAGES, translations
 from crmops.record import Measure, Run, Verdict, utc_now
 from crmops.units import human_seconds, human_value
@@ -33,6 +34,15 @@ class Filters:
 
     def __init__(self, words: gettext.NullTranslations) -> None:
         self._words = words
+        self.told = Teller(words).told
+
+    def seconds(self, value: float) -> str:
+        """A span of time for people."""
+        return human(human_seconds(value), self._words)
+
+    def number(self, value: float | None, unit: object) -> str:
+        """A value with its unit for people."""
+        return human(human_value(value, str(unit or "")), self._words)
 
     def verdict(self, value: Verdict | str) -> Markup:
         """A verdict as icon, word and colour."""
@@ -50,14 +60,14 @@ class Filters:
     def ago(self, value: datetime) -> str:
         """How long ago a moment was."""
         span = human_seconds(round(seconds_between(utc_now(), value)) or 0.0)
-        span = span.replace(".0 s", " s")
-        return self._words.gettext("%(span)s ago") % {"span": span.replace("0 ms", "0 s")}
+        span = human(span.replace(".0 s", " s").replace("0 ms", "0 s"), self._words)
+        return self._words.gettext("%(span)s ago") % {"span": span}
 
     def strip(self, walks: Walks) -> Markup:
         """The last walks of a probe as bars."""
         label = self._words.gettext("%(passed)d of the last %(all)d walks passed")
         points = [
-            Point(0, each.verdict.value, f"{iso(each.begun)} {each.verdict} {each.reason}")
+            Point(0, each.verdict.value, self._point(each, self.told(each.reason)))
             for each in walks.runs
         ]
         said = label % {"passed": walks.passed, "all": len(walks.runs)}
@@ -70,26 +80,30 @@ class Filters:
             Point(
                 measure.value or 0.0,
                 run.verdict.value,
-                f"{iso(run.begun)} {human_value(measure.value, unit)} {run.verdict}",
+                self._point(run, self.number(measure.value, unit)),
             )
             for run, measure in pairs
         ]
         label = self._words.gettext("%(name)s of the last %(count)d runs, the newest is %(value)s")
-        value = human_value(pairs[-1][1].value, unit)
+        value = self.number(pairs[-1][1].value, unit)
         said = label % {"name": name, "count": len(pairs), "value": value}
         begin, end = (iso(run.begun) for run, _ in (pairs[0], pairs[-1]))
         ends = (begin[11:], end[11:]) if begin[:10] == end[:10] else (begin[:10], end[:10])
-        return line(points, said, ends, lambda number: human_value(number, unit))
+        return line(points, said, ends, lambda number: self.number(number, unit))
+
+    def _point(self, run: Run, said: str) -> str:
+        """What a pointer reads of a run."""
+        return f"{iso(run.begun)} {self._words.gettext(run.verdict.value)} {said}"
 
     def course(self, seconds: Sequence[dict[str, float]], name: str, unit: str) -> Markup:
         """One number of a load test, second by second."""
         kept = thinned(seconds)
         most = max(each[name] for each in seconds)
         label = self._words.gettext("%(name)s by the second, %(value)s at most")
-        said = label % {"name": name, "value": human_value(most, unit)}
-        ends = (human_seconds(kept[0]["at"]), human_seconds(kept[-1]["at"]))
+        said = label % {"name": name, "value": self.number(most, unit)}
+        ends = (self.seconds(kept[0]["at"]), self.seconds(kept[-1]["at"]))
         points = [Point(each[name]) for each in kept]
-        return line(points, said, ends, lambda number: human_value(number, unit))
+        return line(points, said, ends, lambda number: self.number(number, unit))
 
 
 @cache
@@ -114,9 +128,11 @@ def _environment(language: str) -> Environment:
         "history": filters.history,
         "course": filters.course,
         "headline": headline,
-        "value": lambda measure: human_value(measure.value, measure.unit),
-        "number": lambda value, unit: human_value(value, str(unit or "")),
-        "seconds": human_seconds,
+        "so_far": so_far,
+        "value": lambda measure: filters.number(measure.value, measure.unit),
+        "number": filters.number,
+        "seconds": filters.seconds,
+        "told": filters.told,
     }
     return made
 

@@ -68,9 +68,7 @@ def add_pages(app: FastAPI, shared: Pages) -> None:
 
     @app.get("/runbooks/{name}")
     def runbook(request: Request, name: str) -> Response:
-        if name not in shared.runbooks:
-            raise HTTPException(404, f"there is no runbook {name}")
-        text = shared.runbooks[name]
+        text = shared.runbook(name, shared.language(request))
         fired = history.find(Kind.ALERT, subject=name, limit=10)
         data = {"name": name, "text": text, "runs": [each.dump() for each in fired]}
         facts = {
@@ -97,7 +95,7 @@ def _overview(request: Request, shared: Pages) -> Response:
         "alarms": firing(history),
         "heard": bool(history.find(Kind.ALERT, limit=1)),
         "overdue": views.overdue(decisions, shared.never()),
-        "runbooks": shared.runbooks,
+        "runbooks": shared.runbooks["en"],
     }
     data = {
         "newest": [each.dump() for each in newest],
@@ -112,20 +110,24 @@ def _overview(request: Request, shared: Pages) -> Response:
 def _run(request: Request, shared: Pages, run: Run) -> Response:
     history = shared.history
     intact = {each.path: history.files.intact(each) for each in run.evidence}
-    columns, rows, rest = views.pivot(run)
     live = next((each for each in history.live() if each.run.id == run.id), None)
+    measures = live.measures if live else run.measures
+    columns, rows, rest = views.pivot(measures)
     facts = {
         "intact": intact,
         "columns": columns,
         "rows": rows,
-        "rest": live.measures if live else rest,
+        "rest": rest,
+        "so_far": views.so_far(measures) if live else None,
         "beat": live.beat_at if live else None,
         "past": views.past(history, run) if run.ended else [],
         "walks": views.walks_of(history, run) if run.kind is Kind.PROBE else None,
         "seconds": views.timeline(history, run),
-        "runbook": run.subject if run.kind is Kind.ALERT and run.subject in shared.runbooks else "",
+        "runbook": run.subject
+        if run.kind is Kind.ALERT and run.subject in shared.runbooks["en"]
+        else "",
     }
-    data = {**run.dump(), "intact": intact}
+    data = {**run.dump(), "intact": intact, "so_far": facts["so_far"]}
     return shared.answer(request, "run.html", data, run=run, **facts)
 
 

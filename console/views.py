@@ -18,6 +18,7 @@ WALKS = 90
 PAST = 60
 MOST_SUBJECTS = 200
 LARGEST_RESULT = 32 << 20
+STANDING = "verdict"
 _INSIDE = re.compile(r"(?P<stem>[^{}]+)\{(?P<row>[^{}]+)\}")
 
 HEADLINES: dict[Kind, tuple[str, ...]] = {
@@ -114,7 +115,15 @@ def overdue(decisions: Iterable[Decision], never: Iterable[tuple[Kind, str, str]
     return [found[key] for key in sorted(found)]
 
 
-def pivot(run: Run) -> tuple[list[str], list[tuple[str, list[Measure | None]]], list[Measure]]:
+def so_far(measures: Iterable[Measure]) -> Verdict | None:
+    """How a run that goes on stands, where its heartbeat says so as ``verdict{...}``."""
+    held = {each.name for each in measures if each.value}
+    return next((each for each in Verdict if f"{STANDING}{{{each}}}" in held), None)
+
+
+def pivot(
+    measures: Iterable[Measure],
+) -> tuple[list[str], list[tuple[str, list[Measure | None]]], list[Measure]]:
     """Measures such as ``response_time.p95{contacts.get}`` as a table, and all the others.
 
     Returns the columns (what was measured), the rows (of which operation, dimension or rule, with
@@ -123,8 +132,10 @@ def pivot(run: Run) -> tuple[list[str], list[tuple[str, list[Measure | None]]], 
     columns: list[str] = []
     rows: dict[str, dict[str, Measure]] = {}
     rest = []
-    for measure in run.measures:
+    for measure in measures:
         match = _INSIDE.fullmatch(measure.name)
+        if match and match["stem"] == STANDING:
+            continue
         if match is None:
             rest.append(measure)
             continue

@@ -66,8 +66,9 @@ class Decision(BaseModel):
         if open_:
             return "; ".join(f"{r.requirement.name}: {r.reason}" for r in open_)
         waived = sum(r.verdict is not Verdict.PASS for r in self.rulings)
-        tail = f", {waived} of them waived" if waived else ""
-        return f"all {len(self.rulings)} requirements met{tail}"
+        if waived:
+            return f"all {len(self.rulings)} requirements met, {waived} of them waived"
+        return f"all {len(self.rulings)} requirements met"
 
 
 def decide(history: History, name: str, gate: Gate, target: str, now: datetime) -> Decision:
@@ -93,8 +94,8 @@ def decide(history: History, name: str, gate: Gate, target: str, now: datetime) 
 def _rule(history: History, requirement: Requirement, target: str, now: datetime) -> Ruling:
     run = history.latest(requirement.kind, target, requirement.subject)
     if run is None or run.ended is None:
-        what = f"{requirement.kind} {requirement.subject!r} on {target!r}"
-        return Ruling(requirement=requirement, verdict=Verdict.UNKNOWN, reason=f"no {what} yet")
+        reason = f"no {requirement.kind} {requirement.subject!r} on {target!r} yet"
+        return Ruling(requirement=requirement, verdict=Verdict.UNKNOWN, reason=reason)
     age = (now - run.ended).total_seconds()
     flaw = _flaw(history, requirement, run, age)
     if flaw:

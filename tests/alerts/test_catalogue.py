@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BAD = ROOT / "tests" / "data" / "bad" / "alerts"
 GOLDEN = ROOT / "tests" / "data" / "alerts"
 HEADINGS = ["Meaning", "Impact", "Why this threshold", "Diagnosis", "Mitigation", "When to silence"]
+HEADINGS_ZH = ["含义", "影响", "阈值依据", "诊断", "处置", "何时静默"]
 SHORT = Settings(window=10, hold=3, group_wait=0, group_interval=1)
 
 
@@ -50,6 +51,23 @@ def test_every_alert_says_what_on_call_needs() -> None:
         assert re.findall(r"^## (.*)$", each.runbook, re.MULTILINE) == HEADINGS, each.name
         assert each.runbook.startswith(f"# {each.name}\n")
         assert "```" in each.runbook.partition("## Diagnosis")[2], "a command to paste"
+
+
+def test_every_runbook_is_there_in_chinese() -> None:
+    """With the same headings in their order, and the very same commands."""
+    translated = RUNBOOKS / "zh"
+    assert {each.name for each in translated.glob("*")} == {f.name for f in RUNBOOKS.glob("*.md")}
+    for each in load_alerts(Settings()):
+        text = (translated / f"{each.name}.md").read_text(encoding="utf-8")
+        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == HEADINGS_ZH, each.name
+        assert text.startswith(f"# {each.name}\n")
+        assert _commands(text) == _commands(each.runbook), each.name
+        figures = re.findall(r"\d+ (?:%|s\b)", each.runbook)
+        assert re.findall(r"\d+ (?:%|s\b)", text) == figures, each.name
+
+
+def _commands(text: str) -> list[str]:
+    return re.findall(r"^```$(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def test_every_metric_of_a_rule_exists() -> None:

@@ -117,7 +117,9 @@ def fill(history: History, state: str) -> None:
         finding = Finding(title="CrmProbeSlow", detail="journey=login", severity="critical")
         history.record(ended(Kind.ALERT, "CrmProbeSlow", Verdict.FAIL, 240, findings=(finding,)))
     run = history.begin(new_run(Kind.LOAD, "crm", "soak"))
-    history.beat(run.id, [count("users", 320), count("error.ratio", 0.01, Unit.RATIO)])
+    standing = [count(f"verdict{{{each}}}", float(each is Verdict.FAIL)) for each in Verdict]
+    live = [count("users", 320), count("error.ratio", 0.01, Unit.RATIO)]
+    history.beat(run.id, [*live, count("calls{ok}", 90), count("calls{server}", 1), *standing])
     if state == "huge":
         for number in range(500):
             history.record(ended(Kind.PULL, f"file-{number}", ago=number + 1.0))

@@ -98,6 +98,25 @@ def test_every_page_is_quiet_at_home_and_accessible(
     context.close()
 
 
+@pytest.mark.parametrize(("locale", "reason", "standing"), [
+    ("zh-CN", "“crm”上尚无“launch”的压力测试记录", "进行中, 截至目前 ✘ 不通过"),
+    ("en-GB", "no load 'launch' on 'crm' yet", "open, so far ✘ fail"),
+])  # fmt: skip
+def test_a_reader_sees_one_language(
+    browser: Browser, consoles: Serve, locale: str, reason: str, standing: str
+) -> None:
+    """The gate's own sentences, and how a load test stands that goes on."""
+    context = browser.new_context(locale=locale)
+    watched = Watched(context.new_page(), consoles("empty"))
+    watched.show("/launch/launch")
+    assert reason in watched.page.locator("tbody").inner_text()
+    going_on = consoles("normal")
+    watched = Watched(context.new_page(), going_on)
+    watched.show(f"/runs/{going_on.history.live()[0].run.id}")
+    assert watched.page.get_by_role("status").inner_text() == standing
+    context.close()
+
+
 def _telling(console: Console, state: str) -> list[str]:
     """Of a long history only the long pages; its runs look like any other."""
     return ["/", "/runs"] if state == "huge" else console.pages()

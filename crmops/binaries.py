@@ -139,6 +139,26 @@ def tool_environment() -> dict[str, str]:
     return {"LD_LIBRARY_PATH": os.pathsep.join([*map(str, folders), *([given] if given else [])])}
 
 
+def libraries_for(program: Path) -> dict[str, str]:
+    """The variables that one program needs to find its libraries; none for an installed one."""
+    return tool_environment() if program.is_relative_to(SERVERS) else {}
+
+
+def modules_for(program: Path) -> Path | None:
+    """Where the Python modules of an unpacked program lie; None for an installed one."""
+    unpacked = program.is_relative_to(SERVERS)
+    return SERVERS / "usr" / "lib" / "python3" / "dist-packages" if unpacked else None
+
+
+def installed_postgres(major: int) -> Path | None:
+    """The directory of Debian's programs of one version, installed or unpacked; None without."""
+    for root in (Path("/usr"), SERVERS / "usr"):
+        place = root / "lib" / "postgresql" / str(major) / "bin"
+        if (place / "pg_basebackup").is_file():
+            return place
+    return None
+
+
 def install_command(*packages: str) -> str:
     """What the reader types to install Debian packages, with sudo where it takes that."""
     sudo = "" if os.geteuid() == 0 else "sudo "

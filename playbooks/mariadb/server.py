@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from crmops.binaries import SERVERS, need_binary, tool_environment
+from crmops.binaries import libraries_for, need_binary
 from crmops.errors import CannotRun
 from playbooks import osuser
 from playbooks.errors import CheckFailed
@@ -29,13 +29,8 @@ def run_tool(job: Job, name: str, *arguments: str | Path) -> Done:
     """Run one of MariaDB's programs (a name of `crmops.binaries`) to its end."""
     program = need_binary(name)
     return run_program(
-        job, program, *arguments, environment=tool_libraries(program), seconds=job.settings.timeout
+        job, program, *arguments, environment=libraries_for(program), seconds=job.settings.timeout
     )
-
-
-def tool_libraries(program: Path) -> dict[str, str]:
-    """What an unpacked program needs to find its libraries."""
-    return tool_environment() if program.is_relative_to(SERVERS) else {}
 
 
 def options_of(job: Job) -> Path:
@@ -81,7 +76,7 @@ def start(job: Job) -> int:
     program = need_binary("mariadbd")
     done = run_program(
         job, Path("/bin/sh"), "-c", '"$@" >/dev/null 2>&1 & echo $!', "sh", program,
-        f"--defaults-file={options_of(job)}", environment=tool_libraries(program), seconds=60,
+        f"--defaults-file={options_of(job)}", environment=libraries_for(program), seconds=60,
     )  # fmt: skip
     pid = int(done.out)
     deadline = time.monotonic() + job.settings.recovery_wait
@@ -194,7 +189,7 @@ def _popen(
 ) -> subprocess.Popen[bytes]:  # fmt: skip
     with (job.scratch / f"{program.name}.err").open("wb") as errors:
         return subprocess.Popen(
-            [str(program), *arguments], cwd="/", env=environment_of(job, tool_libraries(program)),
+            [str(program), *arguments], cwd="/", env=environment_of(job, libraries_for(program)),
             stdin=stdin, stdout=stdout, stderr=errors, **osuser.popen_user(osuser.substitute()),
         )  # fmt: skip
 

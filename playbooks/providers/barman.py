@@ -13,7 +13,7 @@ import pwd
 from pathlib import Path
 from typing import Any
 
-from crmops.binaries import SERVERS, need_binary, tool_environment
+from crmops.binaries import libraries_for, modules_for, need_binary
 from crmops.errors import CannotRun
 from playbooks import osuser
 from playbooks.catalogue import Manifest
@@ -21,7 +21,13 @@ from playbooks.engines import POSTGRESQL
 from playbooks.errors import CheckFailed
 from playbooks.job import Job, write_atomically
 from playbooks.postgres import Done, control_data, run_program
-from playbooks.providers.base import Stored, hash_folders, need_repository, need_unaltered
+from playbooks.providers.base import (
+    Stored,
+    hash_folders,
+    need_reachable,
+    need_repository,
+    need_unaltered,
+)
 from playbooks.providers.postgresql import end_of_backup, need_programs, read_label
 from playbooks.report import Report
 from playbooks.source import SERVICE
@@ -43,8 +49,7 @@ class BarmanProvider:
 
     def check(self, job: Job) -> None:
         """The programs and the home directory."""
-        for each in self.programs:
-            need_binary(each)
+        need_reachable(self.programs)
         need_programs(job, _NEEDED)
         need_repository(job, make=True)
         if job.incremental:
@@ -164,11 +169,10 @@ class BarmanProvider:
             osuser.give(config, osuser.substitute())
         environment = {"PATH": f"{need_binary('rsync').parent}:/usr/bin:/bin"}
         command: tuple[Path, ...] = (program,)
-        if program.is_relative_to(SERVERS):
+        if modules := modules_for(program):
             # Unpacked, its modules are where only the system's own Python would look for them.
             command = (Path("/usr/bin/python3"), program)
-            modules = SERVERS / "usr" / "lib" / "python3" / "dist-packages"
-            environment |= {"PYTHONPATH": str(modules), **tool_environment()}
+            environment |= {"PYTHONPATH": str(modules), **libraries_for(program)}
         return run_program(
             job, *command, "-c", str(config), *arguments, environment=environment,
             seconds=job.settings.timeout,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from crmops.binaries import need_binary
 from crmops.errors import CannotRun
 from playbooks import osuser
 from playbooks.catalogue import Catalogue, Manifest
@@ -93,6 +94,17 @@ def need_archive(job: Job) -> Path:
             hint="Set archive_mode and archive_command, and database.archive_directory.",
         )
     return job.archive
+
+
+def need_reachable(names: Iterable[str]) -> None:
+    """Raise CannotRun unless every program is there, and the servers' user may run it."""
+    user = osuser.substitute()
+    for program in map(need_binary, names):
+        if user is not None and not osuser.reachable(program, user):
+            raise CannotRun(
+                f"{program} cannot be reached by {user.name}, who runs it for root",
+                hint="Install its package, or run crmops as a plain user.",
+            )
 
 
 def need_repository(job: Job, *, make: bool = False) -> Path:

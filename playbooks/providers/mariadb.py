@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from crmops.binaries import need_binary
 from crmops.errors import CannotRun
 from playbooks import osuser
 from playbooks.catalogue import Manifest
@@ -18,7 +17,13 @@ from playbooks.errors import CheckFailed
 from playbooks.job import Job
 from playbooks.mariadb.server import run_tool
 from playbooks.mariadb.system import binlog_place, system_of
-from playbooks.providers.base import Stored, in_catalogue, need_archive, need_unaltered
+from playbooks.providers.base import (
+    Stored,
+    in_catalogue,
+    need_archive,
+    need_reachable,
+    need_unaltered,
+)
 from playbooks.report import Report
 from playbooks.tree import bring_tree, files_of, hash_tree, move_tree, size_of
 
@@ -36,13 +41,7 @@ class MariadbProvider:
 
     def check(self, job: Job) -> None:
         """The programs, which the servers' user must reach, and the archived binary log."""
-        for name in self.programs:
-            program = need_binary(name)
-            if not osuser.reachable(program, osuser.substitute()):
-                raise CannotRun(
-                    f"{program} cannot be reached by an unprivileged user",
-                    hint="Install MariaDB's packages, or run as a plain user.",
-                )
+        need_reachable(self.programs)
         need_archive(job)
         if job.incremental:
             raise CannotRun(

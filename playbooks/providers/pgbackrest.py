@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crmops.binaries import need_binary, tool_environment
+from crmops.binaries import libraries_for, need_binary
 from crmops.errors import CannotRun
 from playbooks import osuser
 from playbooks.catalogue import Manifest
@@ -20,7 +20,13 @@ from playbooks.engines import POSTGRESQL
 from playbooks.errors import CheckFailed
 from playbooks.job import Job, write_atomically
 from playbooks.postgres import Done, run_program
-from playbooks.providers.base import Stored, hash_folders, need_repository, need_unaltered
+from playbooks.providers.base import (
+    Stored,
+    hash_folders,
+    need_reachable,
+    need_repository,
+    need_unaltered,
+)
 from playbooks.report import Report
 from playbooks.source import password_file, service_parameters
 from playbooks.tree import size_of
@@ -40,7 +46,7 @@ class PgBackRestProvider:
 
     def check(self, job: Job) -> None:
         """The program, the repository, and a source on this machine."""
-        need_binary("pgbackrest")
+        need_reachable(self.programs)
         need_repository(job, make=True)
         if not job.source_data:
             raise CannotRun(
@@ -179,10 +185,11 @@ class PgBackRestProvider:
         restored = (job.data / "global" / "pg_control").is_file() or arguments[0] == "restore"
         data = job.data if restored else Path(job.source_data)
         place = [f"--pg1-path={data}"] if arguments[0] in ("restore", "archive-get") else []
+        program = need_binary("pgbackrest")
         return run_program(
-            job, need_binary("pgbackrest"), f"--config={config}", f"--stanza={job.stanza}",
-            *place, *arguments, seconds=job.settings.timeout,
-            environment={**tool_environment(), **password_file(job)},
+            job, program, f"--config={config}", f"--stanza={job.stanza}", *place, *arguments,
+            environment={**libraries_for(program), **password_file(job)},
+            seconds=job.settings.timeout,
         )  # fmt: skip
 
 

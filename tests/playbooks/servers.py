@@ -17,7 +17,8 @@ from typing import Any
 import psycopg
 import pymysql
 
-from crmops.binaries import SERVERS, need_binary, tool_environment
+from crmops import binaries
+from crmops.binaries import libraries_for, need_binary
 from playbooks import osuser
 from playbooks.mariadb.link import Link, rows
 from playbooks.postgres import copy_binaries
@@ -37,6 +38,27 @@ def folder(prefix: str) -> Iterator[Path]:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def reachable_tools() -> Iterator[None]:
+    """The unpacked programs where the servers' user can reach them, copied if need be.
+
+    Only a project in a home directory of root's needs it; what is installed is reachable.
+    """
+    found, user = binaries.SERVERS, osuser.substitute()
+    if not found.is_dir() or osuser.reachable(found, user):
+        yield
+        return
+    place = Path(tempfile.mkdtemp(prefix="crmops-tools-"))
+    try:
+        shutil.copytree(found, place / "servers", symlinks=True)
+        place.chmod(0o711)
+        binaries.SERVERS = place / "servers"
+        yield
+    finally:
+        binaries.SERVERS = found
+        shutil.rmtree(place)
 
 
 def run(command: list[str | Path], environment: Mapping[str, str] | None = None) -> str:
@@ -91,9 +113,7 @@ class PostgresServer:
             link.execute("create database crm")
 
     def _tool(self, name: str, *arguments: str | Path) -> str:
-        unpacked = self.binaries.is_relative_to(SERVERS)
-        environment = tool_environment() if unpacked else {}
-        return run([self.binaries / name, *arguments], environment)
+        return run([self.binaries / name, *arguments], libraries_for(self.binaries))
 
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
         """Each statement in a transaction of its own; the rows of the last one."""
@@ -140,7 +160,7 @@ class MariadbServer:
         for each in (self.data, self.logs, place / "tmp"):
             each.mkdir(mode=0o700)
             osuser.give(each, osuser.substitute())
-        libraries = tool_environment() if program.is_relative_to(SERVERS) else {}
+        libraries = libraries_for(program)
         options: list[str | Path] = ["--no-defaults", f"--basedir={base}", f"--datadir={self.data}"]
         made = ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
         run([need_binary("mariadb_install_db"), *options, *made], libraries)

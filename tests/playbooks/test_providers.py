@@ -45,7 +45,7 @@ from playbooks.source import (
     source_address,
 )
 from playbooks.step import run_stage
-from tests.playbooks.servers import PLANTED, MariadbServer, PostgresServer, folder
+from tests.playbooks.servers import PLANTED, MariadbServer, PostgresServer, folder, reachable_tools
 
 Server = TypeVar("Server", PostgresServer, MariadbServer)
 _KNOWN = (
@@ -209,6 +209,12 @@ CASES = {
     "mariadb-debian": of_mariadb,
     "barman-debian": of_barman,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tools() -> Iterator[None]:
+    with reachable_tools():
+        yield
 
 
 @pytest.fixture(params=sorted(CASES))

@@ -25,6 +25,7 @@ from crmops.units import human_value
 from crmops.verdict import worst
 from dq_checks.data_docs_cli import docs
 from dq_checks.duplicates_cli import duplicates
+from dq_checks.merges_cli import app as merges
 from dq_checks.migration.cli import migration
 from dq_checks.reconcile.cli import reconcile
 from dq_checks.stewards_cli import decide, draft, profile
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Audit the data: scores, worklists.", no_args_is_help=True)
 app.command("duplicates")(duplicates)
+app.add_typer(merges, name="merges")
 app.command("migration")(migration)
 app.command("reconcile")(reconcile)
 app.command("decide")(decide)

@@ -76,5 +76,5 @@ def _manifest(job: Job) -> Manifest:
         settings=source["settings"],
         files=files["hashes"],
         segments=job.facts("wal_archive")["segments"],
-        tools={"crmops": __version__, "postgresql": source["tools"]},
+        tools={"crmops": __version__, provider_of(job).engine.name: source["tools"]},
     )

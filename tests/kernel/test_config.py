@@ -274,6 +274,22 @@ def test_the_example_loads_is_complete_and_says_every_section() -> None:
     )
 
 
+def test_what_the_example_shows_in_comments_is_right_too(tmp_path: Path) -> None:
+    """Every setting that stands there behind a mark of a comment, taken together."""
+    shown = re.compile(r"^( *)# ( *(?:- )?(?:\{|[a-z_]+:(?: |$)).*)$", re.MULTILINE)
+    text = shown.sub(r"\1\2", EXAMPLE.read_text())
+    assert len(shown.findall(EXAMPLE.read_text())) > 60
+    (tmp_path / "crmops.yaml").write_text(text)
+    config = load_config(tmp_path / "crmops.yaml", environ={})
+    config.check(secrets=False)
+    everything = {key: value for key, value, _ in config.settings()}
+    assert everything["load.distributed.workers"] == 4
+    assert everything["targets.refcrm.backup.provider"] == "pgbackrest"
+    assert everything["targets.crm.options.profile"] == "crm-profile.yaml"
+    assert everything["alerts.rehearsal.alert"] == "CrmProbeSlow"
+    assert everything["gates.launch.waivers.0.approver"] == "Li Na"
+
+
 def test_the_example_obeys_the_schema() -> None:
     schema = build_schema()
     assert set(schema["properties"]) == set(Frame.model_fields)

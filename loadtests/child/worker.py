@@ -171,7 +171,8 @@ class Worker:
 
     def _alone(self) -> bool:
         """Whether the master is not there any more."""
-        return bool(self.why) or self.runner.gone.is_set()
+        silent = time.monotonic() - self.runner.heard
+        return silent > self.silence or self.runner.gone.is_set()
 
     def _watch(self) -> None:
         """End the load when somebody says so, or when the master is not heard of any more: nobody

@@ -95,8 +95,8 @@ def source(folder: Path) -> Iterator[DatabaseAccess]:
     try:
         yield DatabaseAccess(
             url=Secret(found["admin_database_url"]),
-            archive_directory=found["archive_dir"],
-            data_directory=found["pgdata"],
+            archive_directory=str(folder / "pg" / "archive"),
+            data_directory=str(folder / "pg" / "pgdata"),
         )
     finally:
         subprocess.run([*command, "stop", *where], check=True, capture_output=True, cwd=ROOT)

@@ -91,25 +91,34 @@ def run(
 @app.command("file")
 def file(
     path: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CSV (UTF-8, GB18030), XLSX or Parquet.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="CSV (UTF-8, GB18030), XLSX or Parquet; or a directory of tables."
+        ),
     ],
     suite: Annotated[str, typer.Option("--suite", "-s", help="The suite that fits the records.")],
     pairs: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="COLUMN=FIELD", help="Where names differ.  Repeatable."),
     ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="scratch or spark, instead of dq.engine.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Audit a file before it is loaded; its Run has the target "file"."""
+    """Audit a file before it is loaded, or a snapshot; its Run has the target "file"."""
     from dq_checks.catalogue import choose, find_suites
+    from dq_checks.engines import opened
     from dq_checks.run import FILE, Audit, run_suites
-    from dq_checks.scratch import scratch
     from dq_checks.settings import Settings
 
     ctx = context()
     settings = ctx.config.parse("dq", Settings)
     (chosen,) = choose(find_suites(settings.suite_directories), [suite])
-    with scratch(path, chosen, pairs or ()) as made, _telling(1) as told:
+    with (
+        opened(path, chosen, pairs or (), engine or settings.engine, settings.spark) as made,
+        _telling(1) as told,
+    ):
         notes = [f"the file is {path.name}"]
         if made.left_out:
             notes.append(f"the file cannot answer {', '.join(made.left_out)}")

@@ -32,12 +32,7 @@ class Records:
 def reading(path: Path) -> Iterator[Records]:
     """The records of a file.  Raises UsageError saying what is wrong with it, also while the
     rows are read."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(_TELL_BYTES)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"{path} cannot be read: {reason}", hint="Name a readable file.") from None
+    head = _PARQUET if path.is_dir() else _head(path)
     if not head.strip():
         raise UsageError(f"{path} is empty", hint="A file begins with a row of column names.")
     if head.startswith(_ZIP):
@@ -49,6 +44,22 @@ def reading(path: Path) -> Iterator[Records]:
         return
     with path.open(encoding=_encoding(path, head), newline="") as lines:
         yield _whole(path, _lines(path, lines))
+
+
+def parts(path: Path) -> list[Path]:
+    """The Parquet files of a table: itself, or those below its directory; none for other files."""
+    if path.is_dir():
+        return sorted(each for each in path.rglob("*.parquet") if each.is_file())
+    return [path] if _head(path, len(_PARQUET)) == _PARQUET else []
+
+
+def _head(path: Path, size: int = _TELL_BYTES) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(size)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"{path} cannot be read: {reason}", hint="Name a readable file.") from None
 
 
 def mapped(columns: Sequence[str], wanted: Sequence[str], path: Path) -> dict[str, str]:
@@ -123,10 +134,22 @@ def _sheet(path: Path) -> Iterator[list[str]]:
 def _parquet(path: Path) -> Iterator[Iterator[list[str]]]:
     import duckdb
 
+    files = [*map(str, parts(path))]
+    if not files:
+        raise UsageError(f"{path} has no Parquet files", hint="Name a file, or their directory.")
     with duckdb.connect(config={"threads": 1}) as db:
         try:
-            # as text, as CSV would have it: times in UTC, true and false, no pytz needed
-            found = db.execute("select columns(*)::varchar from read_parquet(?)", [str(path)])
+            # as text, as CSV would have it: times in UTC, true and false, no pytz needed; and
+            # what pandas writes for a number that is missing is missing
+            described = db.execute("describe select * from read_parquet(?)", [files]).fetchall()
+            texts = ", ".join(
+                f"nullif({_quoted(name)}, 'nan'::double)::varchar as {_quoted(name)}"
+                if kind in ("FLOAT", "DOUBLE")
+                else f"{_quoted(name)}::varchar as {_quoted(name)}"
+                for name, kind, *_ in described
+            )
+            # the names are the file's own, quoted
+            found = db.execute(f"select {texts} from read_parquet(?)", [files])  # noqa: S608
         except duckdb.Error as error:
             raise _no_parquet(path) from error
 
@@ -139,6 +162,10 @@ def _parquet(path: Path) -> Iterator[Iterator[list[str]]]:
                 raise _no_parquet(path) from error
 
         yield rows()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _no_parquet(path: Path) -> UsageError:

@@ -18,6 +18,19 @@ GOAL = Objective(measure="score", op=">=", limit=0.95)
 """Where enterprises set their goal; see docs/data-quality.md."""
 
 
+class SparkSettings(BaseModel):
+    """The Spark of `engine: spark`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    master: Annotated[str, Field(min_length=1, description="where it runs, as Spark names it")] = (
+        "local[*]"
+    )
+    memory: Annotated[
+        str, Field(pattern=r"^[1-9][0-9]*[mg]$", description="of the driver: 512m, 2g")
+    ] = "1g"
+
+
 class Settings(BaseModel):
     """Data-quality audits: what is audited, where, and how good is good enough."""
 
@@ -32,6 +45,10 @@ class Settings(BaseModel):
     database: Literal["auto", "live", "replica"] = Field(
         default="auto", description="where audits read; auto: the replica when there is one"
     )
+    engine: Literal["scratch", "spark"] = Field(
+        default="scratch", description="what files and snapshots are audited on"
+    )
+    spark: SparkSettings = Field(default=SparkSettings(), description="the Spark of engine: spark")
     country: Literal["auto", "CN", "US"] = Field(
         default="auto", description="whose phone numbers and postcodes; auto: by most of the values"
     )

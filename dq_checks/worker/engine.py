@@ -19,6 +19,7 @@ from great_expectations.execution_engine.sqlalchemy_execution_engine import (
     SqlAlchemyExecutionEngine,
 )
 from great_expectations.validator.validator import Validator
+from sqlalchemy.exc import SQLAlchemyError
 
 from dq_checks.messages import Job
 from dq_checks.worker.references import References
@@ -48,6 +49,8 @@ class AuditEngine(SqlAlchemyExecutionEngine):
         self.rows: int | None = None
         self.gentle = job.duty < 1
         self.errors: list[Exception] = []
+        self._late: dict[str, Exception] = {}
+        self._scanned_late: Exception | None = None
         self._rest = 1 / job.duty - 1
         self._say = say
         self._said = time.monotonic()
@@ -64,12 +67,18 @@ class AuditEngine(SqlAlchemyExecutionEngine):
         """Run a query and fetch all of its few rows before its savepoint is released."""
         if self.errors and lost(self.errors[-1]):
             raise self.errors[-1]
+        text = str(query)
+        if text in self._late:  # the stock engine asks again, up to three times
+            self.errors.append(self._late[text])
+            raise self._late[text]
         began = time.monotonic()
         try:
             with self.connection.begin_nested():
                 rows = self.connection.execute(query).freeze()
         except Exception as error:
             self.errors.append(error)
+            if timed_out(error):
+                self._late[text] = error
             raise
         self.rest(began)
         return rows()
@@ -92,8 +101,18 @@ class AuditEngine(SqlAlchemyExecutionEngine):
     ) -> dict[Any, Any]:
         """Our bundled metrics are counts of rows: they are counted together, as the tally does."""
         wanted = [each.metric_configuration for each in metric_fn_bundle]
+        if not wanted:
+            return {}
+        if self._scanned_late is not None:  # nor would a scan for each be any sooner
+            self.errors.append(self._scanned_late)
+            raise self._scanned_late
         terms = [json.loads(each.metric_value_kwargs["term"]) for each in wanted]
-        numbers = self.tally.count(terms)[()]
+        try:
+            numbers = self.tally.count(terms)[()]
+        except SQLAlchemyError as error:
+            if timed_out(error):
+                self._scanned_late = error
+            raise
         return {each.id: number for each, number in zip(wanted, numbers, strict=True)}
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from crmops.history import History, open_history
 from dq_checks.client import AuditWorker
+from tests.dq_checks.mariadb import MariaServer
 from tests.dq_checks.support import Auditor, Database
 
 _NUMBERS = itertools.count(1)
@@ -32,6 +33,26 @@ def worker() -> Iterator[AuditWorker]:
     """One worker for all tests: its imports cost seconds."""
     with AuditWorker() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def spark_worker() -> Iterator[AuditWorker]:
+    """Another worker, in which Spark's JVM lives once a test has needed it."""
+    with pytest.MonkeyPatch.context() as patch:  # little is compiled often in tests
+        patch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        with AuditWorker() as started:
+            yield started
+
+
+@pytest.fixture(scope="session")
+def maria() -> Iterator[MariaServer]:
+    """A MariaDB server for the tests of the group that shares it."""
+    server = MariaServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

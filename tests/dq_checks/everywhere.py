@@ -175,7 +175,7 @@ def lake_of(folder: Path) -> str:
         if each.is_dir()
     ]
     described = folder / "lake.json"
-    lake = Lake(tables=tuple(tables), master="local[2]", memory="1g")
+    lake = Lake(tables=tuple(tables), master="local[2]", memory="600m")
     described.write_text(lake.model_dump_json())
     return f"spark:///{described}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from tests.dq_checks.everywhere import (
 from tests.dq_checks.mariadb import MariaServer
 from tests.dq_checks.support import Auditor, Database, rule, suite
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("engines")]
 
 Places = dict[str, str]
 Found = dict[str, dict[str, dict[str, Any]]]
@@ -80,23 +80,9 @@ NAMED = {"p.email", "p.fold", "p.text.link", "p.sql", "p.some", "p.times"}
 
 
 @pytest.fixture(scope="module")
-def worker() -> Iterator[AuditWorker]:
-    """A worker of this module's, so that its JVM goes with it."""
-    with pytest.MonkeyPatch.context() as patch:  # little is compiled often here
-        patch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-        with AuditWorker() as started:
-            yield started
-
-
-@pytest.fixture(scope="module")
-def maria() -> Iterator[MariaServer]:
-    """A server for the tests of this module."""
-    server = MariaServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
+def worker(spark_worker: AuditWorker) -> AuditWorker:
+    """The worker with Spark, also for the other engines."""
+    return spark_worker
 
 
 @pytest.fixture(scope="module")

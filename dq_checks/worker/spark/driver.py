@@ -10,6 +10,7 @@ apilevel = "2.0"
 threadsafety = 0
 paramstyle = "qmark"
 
+_AGAIN_SECONDS = 0.2
 TIMED_OUT = "57014"
 GONE = "08006"
 
@@ -96,20 +97,17 @@ class Cursor:
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
         """Run a statement to its end; audits ask for few rows, so they are fetched at once."""
-        seconds = self._connection.statement_timeout
-        late = threading.Event()
-        timer = threading.Timer(seconds, self._cancel, [late]) if seconds else None
-        if timer:
-            timer.daemon = True
-            timer.start()
+        late, done = threading.Event(), threading.Event()
+        watch = threading.Thread(target=self._watch, args=[late, done], daemon=True)
+        watch.start()
         try:
             frame = self._connection.session.sql(statement, args=list(parameters) or None)
             rows = frame.collect()
         except Exception as error:
             raise DatabaseError("Spark could not run it", _state(error, late)) from None
         finally:
-            if timer:
-                timer.cancel()
+            done.set()
+            watch.join()  # so that it cannot end the next statement
         self.description = [(name, None, None, None, None, None, None) for name in frame.columns]
         self._rows = (tuple(each) for each in rows)
 
@@ -130,9 +128,13 @@ class Cursor:
         """Forget the rows."""
         self._rows = iter(())
 
-    def _cancel(self, late: threading.Event) -> None:
+    def _watch(self, late: threading.Event, done: threading.Event) -> None:
+        """End what takes too long; again and again, for a job may begin after the first time."""
+        if done.wait(self._connection.statement_timeout or None):
+            return
         late.set()
-        self._connection.session.sparkContext.cancelAllJobs()
+        while not done.wait(_AGAIN_SECONDS):
+            self._connection.session.sparkContext.cancelAllJobs()
 
 
 def _state(error: Exception, late: threading.Event) -> str:

@@ -22,7 +22,6 @@ _KINDS = (("DOUBLE", _NUMBER), ("DATE", _DAY), ("TIMESTAMP", _TIME))
 
 def view(session: Any, table: LakeTable) -> None:
     """Make a table known to the session by its name.  Raises JobProblem if it cannot be read."""
-    from pyspark.errors import PySparkException
     from pyspark.sql import functions as f
 
     try:
@@ -36,7 +35,7 @@ def view(session: Any, table: LakeTable) -> None:
         frame = frame.select(*(_cleaned(name, kind) for name, kind in frame.dtypes))
         frame = _typed(frame, table, kinds)
         frame.createOrReplaceTempView(_quoted(table.name))
-    except PySparkException as error:
+    except Exception as error:  # Java's own among them
         raise JobProblem(
             f"table {table.name} cannot be read as Parquet",
             "Write the files again; are they whole, and all of one form?",

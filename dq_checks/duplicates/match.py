@@ -17,6 +17,8 @@ from dq_checks.duplicates.odds import comparisons, prior_odds
 from dq_checks.duplicates.scoring import KEPT
 from dq_checks.duplicates.store import rare_limit
 
+_STATEMENTS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -45,7 +47,7 @@ class Matcher:
     """Compares with one store; not for two threads at once.
 
     The connection is its own.  Statements are planned once and without DuckDB's optimiser: for a
-    handful of pairs planning took four fifths of the time (20 ms, now 4).
+    handful of pairs planning took most of the time.
     """
 
     def __init__(self, connection: Any, known: Known) -> None:
@@ -60,7 +62,8 @@ class Matcher:
         self._table("compared", records)
         connection.execute("create temp table to_compare (l integer, r integer)")
         connection.execute(f"prepare hashing as {self._hashing()}")
-        connection.execute(f"prepare scoring as {self._scoring(records.schema.names)}")
+        self._statements: dict[frozenset[str], str] = {}
+        self._names = records.schema.names
 
     def _table(self, name: str, like: Any) -> None:
         self._connection.register("incoming", like)
@@ -89,7 +92,7 @@ class Matcher:
             self._fill("compared", self._records(fresh, hashed, left))
             sides = {"l": pa.array(left, pa.int32()), "r": pa.array(right, pa.int32())}
             self._fill("to_compare", pa.table(sides))
-            found.pairs = self._score()
+            found.pairs = self._score(self._asked(fresh))
         return found
 
     def _hashing(self) -> str:
@@ -164,37 +167,59 @@ class Matcher:
         fresh = fresh.append_column("id", pa.nulls(fresh.num_rows, pa.string()))
         return pa.concat_tables([known, fresh.select(known.schema.names).cast(known.schema)])
 
-    def _score(self) -> list[Match]:
+    def _asked(self, fresh: Any) -> frozenset[str]:
+        """The comparisons for which some new record has what they need: each costs half a ms."""
+        there = {name for name in fresh.schema.names if fresh[name].null_count < fresh.num_rows}
+        return frozenset(
+            each.name for each in self._comparisons if not each.needs or each.needs & there
+        )
+
+    def _score(self, asked: frozenset[str]) -> list[Match]:
         import numpy as np
 
-        made = self._connection.execute("execute scoring").fetchnumpy()
+        made = self._connection.execute(f"execute {self._statement(asked)}").fetchnumpy()
+        levels = np.zeros((len(made["l"]), len(self._comparisons)), np.int64)
         odds = np.full(len(made["l"]), prior_odds(self._known.model))
-        for each in self._comparisons:
-            odds *= np.array([level.odds for level in each.levels])[made[each.name]]
+        for at, each in enumerate(self._comparisons):
+            if each.name in asked:
+                levels[:, at] = made[each.name]
+                odds *= np.array([level.odds for level in each.levels])[levels[:, at]]
         probability = odds / (1 + odds)
         order = np.lexsort((made["l"], made["r"], -probability))
         kept = order[probability[order] >= KEPT]
-        levels = np.stack([made[each.name][kept] for each in self._comparisons], axis=1)
         pairs = zip(made["r"][kept].tolist(), made["l"][kept].tolist(), strict=True)
         return [
             Match(new, other, share, reached)
             for (new, other), share, reached in zip(
-                pairs, probability[kept].tolist(), levels.tolist(), strict=True
+                pairs, probability[kept].tolist(), levels[kept].tolist(), strict=True
             )
         ]
 
-    def _scoring(self, columns: Sequence[str]) -> str:
-        asked = ", ".join(
-            f"{each.case(range(len(each.levels)))} as {each.name}" for each in self._comparisons
+    def _statement(self, asked: frozenset[str]) -> str:
+        """The name of the prepared statement for some comparisons; forms ask for a few sets."""
+        if asked not in self._statements:
+            if len(self._statements) == _STATEMENTS:
+                asked = frozenset(each.name for each in self._comparisons)
+            name = f"scoring_{len(self._statements)}"
+            if asked not in self._statements:
+                self._connection.execute(f"prepare {name} as {self._scoring(asked)}")
+                self._statements[asked] = name
+        return self._statements[asked]
+
+    def _scoring(self, asked: frozenset[str]) -> str:
+        levels = "".join(
+            f", {each.case(range(len(each.levels)))} as {each.name}"
+            for each in self._comparisons
+            if each.name in asked
         )
-        sides = ", ".join(
-            f"{table}.{each} as {each}_{side}"
+        sides = "".join(
+            f", {table}.{each} as {each}_{side}"
             for table, side in (("a", "l"), ("b", "r"))
-            for each in columns
-            if f"{each}_{side}" in asked
+            for each in self._names
+            if f"{each}_{side}" in levels
         )
         return (
-            f"select l, r, {asked} from (select l, r, {sides} from to_compare"
+            f"select l, r{levels} from (select l, r{sides} from to_compare"
             " join compared a on a.row = l join compared b on b.row = r)"
         )
 

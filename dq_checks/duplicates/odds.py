@@ -6,6 +6,7 @@ Splink's statements would cost more than the answer: here is what it would say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
@@ -21,6 +22,7 @@ class Level:
     label: str
     sql: str
     odds: float
+    missing: bool
 
     @property
     def bits(self) -> float:
@@ -34,6 +36,12 @@ class Comparison:
 
     name: str
     levels: Sequence[Level]
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Columns of which a record must have one, or the first level, missing, holds."""
+        first = self.levels[0]
+        return frozenset(re.findall(r"(\w+)_r is null", first.sql) if first.missing else ())
 
     def case(self, values: Sequence[float]) -> str:
         """The value of the level that a pair reaches."""
@@ -57,7 +65,7 @@ def _level(level: Mapping[str, Any]) -> Level:
     sql = "" if level["sql_condition"] == "ELSE" else level["sql_condition"]
     missing = level.get("is_null_level", False)
     odds = 1.0 if missing else level["m_probability"] / level["u_probability"]
-    return Level(level["label_for_charts"], sql, odds)
+    return Level(level["label_for_charts"], sql, odds, missing)
 
 
 def prior_odds(model: Model) -> float:

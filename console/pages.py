@@ -129,6 +129,7 @@ def _environment(language: str) -> Environment:
         "course": filters.course,
         "headline": headline,
         "so_far": so_far,
+        "plain": lambda measures: [each for each in measures if "{" not in each.name],
         "value": lambda measure: filters.number(measure.value, measure.unit),
         "number": filters.number,
         "seconds": filters.seconds,

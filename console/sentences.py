@@ -262,8 +262,8 @@ class Teller:
             told_parts = [self.told(each, depth + 1) for each in parts]
             return text if told_parts == parts else "；".join(told_parts)
         name, colon, rest = text.partition(": ")
-        told = self.told(rest, depth + 1) if colon else rest
-        return f"{self.told(name, depth + 1)}：{told}" if told != rest else text
+        told = (self.told(name, depth + 1), self.told(rest, depth + 1))
+        return "：".join(told) if colon and told != (name, rest) else text
 
 
 def human(text: str, words: gettext.NullTranslations) -> str:

@@ -99,7 +99,7 @@ def test_every_page_is_quiet_at_home_and_accessible(
 
 
 @pytest.mark.parametrize(("locale", "reason", "standing"), [
-    ("zh-CN", "“crm”上尚无“launch”的压力测试记录", "进行中, 截至目前 ✘ 不通过"),
+    ("zh-CN", "“crm”上尚无“launch”的压力测试记录", "进行中，截至目前 ✘ 不通过"),
     ("en-GB", "no load 'launch' on 'crm' yet", "open, so far ✘ fail"),
 ])  # fmt: skip
 def test_a_reader_sees_one_language(

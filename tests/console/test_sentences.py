@@ -80,6 +80,7 @@ def test_values_are_kept_and_spans_get_their_units() -> None:
             "用户能够登录：其结论为未知：没有发出任何请求；全部 2 项指标达标"
         ),
         "firing: login on crm is slow": "触发中：crm 上的 login 变慢",
+        "people can log in: something else": "用户能够登录：something else",
         "server at login: 500": "服务端错误，位置：login: 500",
     }
     assert {each: TOLD(each) for each in told} == told
@@ -155,6 +156,9 @@ def test_a_load_test_that_goes_on_says_how_it_stands(consoles: Serve) -> None:
     assert "verdict{" not in page
     assert '<th scope="row">server</th>' in page
     assert console.http.get(f"/runs/{live.id}?format=json").json()["so_far"] == "fail"
-    assert 'so far <span class="verdict fail">' in console.http.get("/").text
+    overview = console.http.get("/").text
+    assert 'so far <span class="verdict fail">' in overview
+    assert "error.ratio <b>1.00 %</b>" in overview
+    assert "{" not in overview.partition('<ul class="live">')[2]
     ended = console.run(Kind.LOAD, "launch")
     assert console.http.get(f"/runs/{ended.id}?format=json").json()["so_far"] is None

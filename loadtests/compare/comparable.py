@@ -50,6 +50,9 @@ def _differences(a: Load, b: Load) -> Iterator[str]:
         if before != after:
             what = "target" if key == "name" else key
             yield f"the {what} is {after!r}, was {before!r}"
+    was, now = (each.get("settings", {}).get("client", "lean") for each in (one, two))
+    if was != now:
+        yield f"the calls are carried by the client {now}, were by {was}: its own time is in them"
     yield from _workloads(one["workload"], two["workload"])
     if one["journeys"] != two["journeys"]:
         yield "people walk other journeys, or in other shares"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dq_checks.duplicates.scoring import Scored
 
@@ -34,18 +34,28 @@ def components(pairs: Iterable[Scored], threshold: float) -> list[list[int]]:
     return sorted(sorted(each) for each in found.values() if len(each) > 1)
 
 
-def cluster(pairs: Sequence[Scored], threshold: float) -> list[list[int]]:
+def inside(pairs: Iterable[Scored], parts: Sequence[Sequence[int]]) -> Iterator[tuple[int, Scored]]:
+    """The pairs inside components of three or more, each with the number of its component."""
+    of = {row: at for at, members in enumerate(parts) if len(members) > 2 for row in members}
+    for pair in pairs:
+        number = of.get(pair[0])
+        if number is not None and number == of.get(pair[1]):
+            yield number, pair
+
+
+def cluster(
+    pairs: Sequence[Scored], threshold: float, parts: Sequence[list[int]] | None = None
+) -> list[list[int]]:
     """Clusters of two or more records, each sorted, in order of their first record.
 
     Only pairs that are known are looked at, so a large component costs what its pairs cost.
+    ``parts``: the components, where they are known.
     """
-    parts = components(pairs, threshold)
-    of = {row: number for number, members in enumerate(parts) for row in members}
+    if parts is None:
+        parts = components(pairs, threshold)
     edges: dict[int, list[Scored]] = defaultdict(list)
-    for pair in pairs:
-        number = of.get(pair[0])
-        if number is not None and number == of.get(pair[1]) and len(parts[number]) > 2:
-            edges[number].append(pair)
+    for number, pair in inside(pairs, parts):
+        edges[number].append(pair)
     found: list[list[int]] = []
     for number, members in enumerate(parts):
         known = edges.get(number)

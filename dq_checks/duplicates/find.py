@@ -11,7 +11,7 @@ from typing import Any
 
 from crmops.tables import encoding_of, is_workbook, read_headings, rows_of
 from dq_checks.duplicates.blocking import KeyCost, make_pairs, plan_blocking
-from dq_checks.duplicates.clusters import cluster, components
+from dq_checks.duplicates.clusters import cluster, components, inside
 from dq_checks.duplicates.fields import Columns, Entity, map_columns
 from dq_checks.duplicates.helpers import in_order
 from dq_checks.duplicates.known import keep
@@ -94,8 +94,9 @@ def find_duplicates(wanted: Wanted, told: Told = lambda _: None) -> Found:
             "pairs", candidates, lambda done: told(f"compared {done:,} of {candidates:,} pairs")
         )
         told("clustering")
-        scored += _completed(connection, scorer, scored, threshold)
-        clusters = cluster(scored, threshold)
+        parts = components(scored, threshold)
+        scored += _completed(connection, scorer, scored, parts)
+        clusters = cluster(scored, threshold, parts)
     return Found(
         columns, model, threshold, records.rows, records.comparable, costs, candidates,
         _inside(scored, clusters), clusters,
@@ -145,13 +146,13 @@ def prepared(part: Any, read: Callable[[Any], Block], entity: Entity, script: Sc
 
 
 def _completed(
-    connection: Any, scorer: Scorer, scored: Sequence[Scored], threshold: float
+    connection: Any, scorer: Scorer, scored: Sequence[Scored], parts: Sequence[Sequence[int]]
 ) -> list[Scored]:
     """Pairs inside small components that no key brought together: to know them is to split well."""
-    known = {(left, right) for left, right, _ in scored}
+    known = {pair[:2] for _, pair in inside(scored, parts)}
     missing = [
         pair
-        for members in components(scored, threshold)
+        for members in parts
         if 2 < len(members) <= _COMPLETED
         for pair in combinations(members, 2)
         if pair not in known

@@ -125,6 +125,12 @@ LOAD = (
     N_("%(count)s created records could not be deleted"),
     N_("the server's spans were not read"),
     N_("Prometheus gave no figures"),
+    N_("%(count)s lines of the journal are torn"),
+    N_("%(count)s journalled records do not carry the mark of the run"),
+    N_("Prometheus did not answer '%(name)s'"),
+    N_("Prometheus has no series for '%(name)s'"),
+    N_("slowest %(name)s: %(span)s, of it %(most)s in %(where)s"),
+    N_("%(name)s gives way first"),
 )
 """What ``loadtests`` says of a run and its instrument."""
 
@@ -132,6 +138,7 @@ WALKED = (
     N_("throttled at %(where)s"),
     N_("journey %(name)s failed"),
     N_("%(outcome)s at %(where)s"),
+    N_("a probe's %(name)s was left behind"),
 )
 """What ``probes`` says of a walk."""
 
@@ -152,6 +159,33 @@ AUDITED = (
     N_("a waiver has expired: %(name)s"),
     N_("the score fell"),
     N_("the file has no data rows"),
+    N_("no rule of this suite says what it should find"),
+    N_("a rule finds nothing that it should: %(name)s"),
+    N_("the rules could not be calibrated"),
+    N_("%(count)s rows are not new"),
+    N_("%(count)s rows are copies of others"),
+    N_("people say that a rule is wrong: %(name)s"),
+    N_("said to be fixed and still bad: %(name)s"),
+    N_("the next audit will count everything"),
+    N_("a column has no profile"),
+    N_("the table could not be profiled"),
+    N_("a column is empty"),
+    N_("field %(name)s differs"),
+    N_("keys occur more than once"),
+    N_("columns of the %(name)s in no field"),
+    N_("field %(name)s points at nothing"),
+    N_("the target has %(count)s rows; marked"),
+    N_("the target is not as it was: %(rest)s"),
+    N_("batch %(name)s has no marker"),
+    N_("the target could not be read"),
+    N_("the marker is of another target"),
+    N_("batch %(name)s is empty on both sides"),
+    N_("the batch could not be compared"),
+    N_("signed off by %(who)s: %(note)s (run %(name)s)"),
+    N_("both systems are empty"),
+    N_("%(name)s does not agree"),
+    N_("%(name)s has values that are no amounts"),
+    N_("the systems could not be compared"),
 )
 """What ``dq_checks`` says of an audit."""
 
@@ -163,6 +197,7 @@ DRILLED = (
     N_("stage %(name)s was skipped"),
     N_("an old backup was removed"),
     N_("not noticed: %(name)s"),
+    N_("a killed run was cleaned up"),
 )
 """What ``playbooks`` says of a backup or a drill."""
 
@@ -211,6 +246,8 @@ SHIPPED = (
     N_("on-call"),
     N_("data governance"),
     N_("drill owner"),
+    N_("row %(count)s was not imported"),
+    N_("%(count)s more rows were not imported"),
 )
 """Requirements and owners of the example configuration and of ``crmops demo``."""
 

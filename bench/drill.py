@@ -35,6 +35,7 @@ import psycopg
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench._drill_sides import SIDES, found_sides, server  # noqa: E402
 from crmops.history import open_history  # noqa: E402
 from crmops.record import Run, Verdict  # noqa: E402
 from crmops.secret import Secret  # noqa: E402
@@ -49,7 +50,7 @@ SHARES = {"contacts": 0.35, "deals": 0.25, "activities": 0.25, "cases": 0.15}
 TABLE = """
 create table {name} as
 select i as id, md5(i::text) || md5((i + 1)::text) as name, md5(i::text) || '@example.com' as email,
-  (i * 7919) % 1000 as owner_id, now() - (i % 1000) * interval '1 hour' as updated_at,
+  (i::bigint * 7919) % 1000 as owner_id, now() - (i % 1000) * interval '1 hour' as updated_at,
   jsonb_build_object('note', md5((i + 2)::text) || md5((i + 3)::text), 'stage', i % 7) as details
 from generate_series(1, {rows}) as i
 """
@@ -214,11 +215,31 @@ def prefetching(room: Room, clock: Clock, count: int) -> None:
         clock.note(f"recovery, prefetch {value}", advance["facts"]["recovery_seconds"])
 
 
+def beside(folder: Path, clock: Clock, megabytes: int, count: int) -> None:
+    """The same rows, fewer of them, on a PostgreSQL that the other programs know."""
+    for side in found_sides():
+        name = f"{side} on the system's server"
+        with server(side, folder / side) as target:
+            access = target.database
+            assert access is not None
+            fill(access.url.reveal(), megabytes)
+            room = a_room(folder / side, access, target)
+            for number in range(count + 1):
+                timed = clock if number else Clock()  # the first one warms everything up
+                with timed.time(f"{name}: raw copy"):
+                    copy_raw(Path(access.data_directory), folder / "raw", sync=True)
+                shutil.rmtree(folder / "raw")
+                a_backup(room, timed, name)
+                a_drill(room, timed, name)
+            room.history.close()
+
+
 def main() -> int:
     """Measure and print; 1 when a target was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--beside", type=int, default=250, help="megabytes for each other program")
     parser.add_argument("--log", type=int, default=200, help="megabytes of log to replay, about")
     options = parser.parse_args()
     clock = Clock()
@@ -233,6 +254,8 @@ def main() -> int:
             work(access, options.log)
             prefetching(room, clock, max(options.rounds - 1, 1))
             room.history.close()
+        if options.beside:
+            beside(folder, clock, options.beside, options.rounds)
     for line in clock.lines():
         print(line)
     print(f"{size / 1e9:.2f} GB of database, {copied / 1e9:.2f} GB copied; load of the machine "
@@ -240,10 +263,11 @@ def main() -> int:
     return judged(clock, size / 1e9)
 
 
-def a_room(folder: Path, access: DatabaseAccess) -> Room:
+def a_room(folder: Path, access: DatabaseAccess, target: Target | None = None) -> Room:
     state = folder / "state"
     state.mkdir()
-    target = Target(name="crm", connector="refcrm", url="http://127.0.0.1:9", database=access)
+    if target is None:
+        target = Target(name="crm", connector="refcrm", url="http://127.0.0.1:9", database=access)
     history = open_history(f"sqlite:///{state / 'history.db'}", state / "artifacts")
     settings = Settings(keep=1, scratch=str(folder), rto_objective=36000, rpo_objective=36000)
     return Room(target, settings, history, state)
@@ -263,6 +287,12 @@ def judged(clock: Clock, gigabytes: float) -> int:
     shown = {name: round(each, 2) for name, each in ratios.items()}
     off, on = (clock.median(f"recovery, prefetch {each}") for each in ("off", "try"))
     shown["prefetch_off_to_on"] = round(off / on, 2)
+    for side in SIDES:
+        name = f"{side} on the system's server"
+        if f"{name}: raw copy" in clock.seconds:
+            raw = clock.median(f"{name}: raw copy")
+            for what, stage in (("backup", "backup, copying"), ("restore", "drill, fetch")):
+                shown[f"{side}_{what}_to_raw"] = round(clock.median(f"{name}: {stage}") / raw, 2)
     print(json.dumps({"bench": "drill", "ratios": shown, "targets": targets, "met": met}))
     return 0 if met else 1
 

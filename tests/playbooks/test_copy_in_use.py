@@ -69,8 +69,8 @@ def test_a_journey_that_does_not_end_well_fails(
 
 
 def test_nobody_to_walk(job: Job, target_factory: TargetFactory) -> None:
-    with pytest.raises(UsageError, match="there is no journey 'serch'"):
-        choose_people(target_factory(), ("serch",))
+    with pytest.raises(UsageError, match="there is no journey 'searchh'"):
+        choose_people(target_factory(), ("searchh",))
     nobody = target_factory(accounts=(), username="", password=None)
     with pytest.raises(ConfigError, match="has no login that could walk journey 'search'"):
         choose_people(nobody, ("search",))

@@ -39,6 +39,8 @@ ROOMS: dict[str, Room] = {
         Room(
             "backup", "playbooks.cli:backup_app", "Back the CRM's database up, verified.", _REHEARSE
         ),
+        Room("pull", "playbooks.saas_cli:pull", "A snapshot of every record, by API.", _REHEARSE),
+        Room("push", "playbooks.saas_cli:push", "A snapshot into another CRM.", _REHEARSE),
         Room("drill", "playbooks.cli:drill_app", "Restore in isolation; RTO and RPO.", _REHEARSE),
         Room("serve", "crmops.serve:serve", "Scheduler, exporter and console in one.", _WATCH),
         Room("probe", "probes.cli:app", "Walk journeys as probes.", _WATCH),

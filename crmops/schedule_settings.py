@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-RUNNABLE = ("load", "dq", "backup", "drill", "probe", "gate", "alerts", "runs")
+RUNNABLE = ("load", "dq", "backup", "pull", "drill", "probe", "gate", "alerts", "runs")
 """Commands that end by themselves and leave a Run, or keep house."""
 
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")

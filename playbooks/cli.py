@@ -20,6 +20,7 @@ from crmops.cli_support import (
 from crmops.errors import UsageError
 from crmops.record import Run, Unit
 from crmops.units import human_value
+from playbooks.saas_cli import drill_saas
 from playbooks.store_cli import BackupOption, IdentityOption, PlaceOption, placed, register
 
 if TYPE_CHECKING:
@@ -176,6 +177,9 @@ def drill_mutate(
         ),
     )
     exit_with(run.verdict)
+
+
+drill_app.command("saas")(drill_saas)
 
 
 @drill_app.command("key")

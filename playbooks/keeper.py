@@ -67,7 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("open", "hold"):
         opened = actions.add_parser(name)
         opened.add_argument("what", choices=sorted(_WORKS))
-        for option in ("config", "target", "to", "identity", "operator", "approver", "plan"):
+        for option in (
+            "config",
+            "target",
+            "to",
+            "identity",
+            "operator",
+            "approver",
+            "plan",
+            "into",
+        ):
             opened.add_argument(f"--{option}", default="")
         opened.add_argument("--backup", default="latest")
         opened.add_argument("--from", dest="place", choices=["here", "offsite"], default="here")
@@ -238,6 +247,19 @@ def _placed(room: Room, given: argparse.Namespace) -> Room:
     return at_offsite(room) if given.place == "offsite" else room
 
 
+def _pull(room: Room, _given: argparse.Namespace) -> Run:
+    from playbooks.saas.drill import pull
+
+    return pull(room)
+
+
+def _saas_drill(room: Room, given: argparse.Namespace) -> Run:
+    from playbooks.saas.drill import drill
+    from playbooks.saas_cli import other_target
+
+    return drill(room, other_target(room, given.into), given.backup)
+
+
 _WORKS: dict[str, Callable[[Room, argparse.Namespace], Run]] = {
     "backup": _back_up,
     "restore_drill": _drill,
@@ -245,6 +267,8 @@ _WORKS: dict[str, Callable[[Room, argparse.Namespace], Run]] = {
     "verify_backup": _verify,
     "offsite_copy": _offsite,
     "retention": _retention,
+    "saas_backup": _pull,
+    "saas_restore_drill": _saas_drill,
 }
 
 

@@ -22,6 +22,7 @@ _FACTS = {
     "Timeline": "timeline",
     "Newest commit (UTC)": "newest_commit",
 }
+_TITLES = {"backup": "Evidence of a backup", "pull": "Evidence of a snapshot"}
 Say = partial[str]
 _NAMES = {"rto": "RTO", "rpo": "RPO"}
 
@@ -63,11 +64,7 @@ def _values(text: str, say: Say) -> dict[str, Any]:
     document, signature = found["evidence"], found["signature"]
     return {
         "doc": document,
-        "title": say(
-            "Evidence of a backup"
-            if document["kind"] == "backup"
-            else "Evidence of a restore drill"
-        ),
+        "title": say(_TITLES.get(document["kind"], "Evidence of a restore drill")),
         "facts": _facts(document, say),
         "objectives": [_objective(each, say) for each in document["objectives"]],
         "measures": [

@@ -18,6 +18,7 @@ from pydantic import (
 from crmops.config import LocalPath
 from crmops.config.frame import wrong
 from crmops.config.types import BASE, against
+from crmops.model import ENTITIES
 from crmops.units import Seconds
 
 Patience = Annotated[Seconds, Field(gt=0)]
@@ -128,6 +129,32 @@ class Stored(_Part):
     )
 
 
+class Saas(_Part):
+    """Snapshots through the CRM's own API, and the drill that pushes a part of one elsewhere."""
+
+    entities: tuple[str, ...] = Field(default=ENTITIES, description="what is pulled")
+    into: str = Field(
+        default="", description="target that drills push a sample into: a test organisation"
+    )
+    sample: Annotated[int, Field(ge=1, description="records that a drill pushes, and parents")] = (
+        200
+    )
+    left_out: tuple[str, ...] = Field(
+        default=("user", "team"), description="entities that are never pushed"
+    )
+    refused_ratio: Annotated[
+        float, Field(ge=0, le=1, description="values that the other CRM may refuse")
+    ] = 0.0
+
+    @field_validator("entities", "left_out", mode="after")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in ENTITIES:
+                raise wrong(f"{name!r} is no entity", f"Allowed: {', '.join(ENTITIES)}.")
+        return value
+
+
 class Settings(_Part):
     """Objectives, places and patience of backups and drills."""
 
@@ -169,6 +196,7 @@ class Settings(_Part):
     audits: Audits = Audits()
     failover: Failover = Failover()
     backup: Stored = Stored()
+    saas: Saas = Saas()
     calendar: Agreed = Agreed()
 
     @field_validator("server", mode="after")

@@ -49,7 +49,7 @@ def backup_verify(
     """Compare a stored backup with its signed manifest, file by file; restores nothing."""
     from playbooks.chores import verify
 
-    _show(verify(placed(_room(target), place, identity), backup), as_json)
+    show(verify(placed(room_of(target), place, identity), backup), as_json)
 
 
 def backup_offsite(
@@ -58,7 +58,7 @@ def backup_offsite(
     """Copy a backup to the second place, and read it again there; goes on where it broke off."""
     from playbooks.chores import copy_offsite
 
-    _show(copy_offsite(_room(target), backup), as_json)
+    show(copy_offsite(room_of(target), backup), as_json)
 
 
 def backup_prune(
@@ -73,9 +73,9 @@ def backup_prune(
     from playbooks.chores import apply_retention
     from playbooks.prune import plan_retention
 
-    room = placed(_room(target), place)
+    room = placed(room_of(target), place)
     if apply:
-        _show(apply_retention(room, apply), as_json)
+        show(apply_retention(room, apply), as_json)
         return
     plan = plan_retention(room.catalogue, room.settings)
     payload = {"plan": plan.digest, **plan.model_dump(mode="json")}
@@ -104,16 +104,18 @@ def register(app: typer.Typer) -> None:
         app.command(name)(command)
 
 
-def _room(target: str) -> Room:
-    from playbooks.cli import _room as room_of
+def room_of(target: str) -> Room:
+    """The room of a target of the configuration."""
+    from playbooks.cli import _room
 
-    return room_of(target)
+    return _room(target)
 
 
-def _show(run: Run, as_json: bool) -> None:
-    from playbooks.cli import _show as show
+def show(run: Run, as_json: bool) -> None:
+    """Print a Run and end with its exit code."""
+    from playbooks.cli import _show
 
-    show(run, as_json)
+    _show(run, as_json)
 
 
 def _plan_table(plan: Plan) -> object:

@@ -91,7 +91,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class FieldInfo:
-    """One field as the CRM's metadata describes it (``type``: text, number, date, time, bool)."""
+    """One field as the CRM's metadata describes it (``type``: text, number, date, time, bool).
+
+    ``references`` is the neutral name of the entity whose ids it holds, where that is known.
+    """
 
     name: str
     type: str
@@ -99,6 +102,8 @@ class FieldInfo:
     unique: bool = False
     max_length: int | None = None
     values: tuple[str, ...] = ()
+    references: str = ""
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from crmops.connectors.base import (
     ask,
 )
 from crmops.errors import ConfigError
+from crmops.model import PLURALS
 from crmops.outcome import CallFailed
 from crmops.secret import Secret
 from crmops.target import Target
@@ -42,6 +43,7 @@ Records: TypeAlias = list[Record]
 
 API = "/api/v1"
 IMPORT_BATCH = 1000
+_SINGULARS = {plural: name for name, plural in PLURALS.items()}
 _TYPES = {
     "email": "text",
     "reference": "text",
@@ -292,6 +294,8 @@ def _field(field: Record, reply: Reply) -> FieldInfo:
         bool(field.get("unique")),
         field.get("max_length"),
         tuple(map(str, field.get("values") or ())),
+        _SINGULARS.get(str(field.get("references")), ""),
+        bool(field.get("read_only")),
     )
 
 

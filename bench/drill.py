@@ -73,6 +73,7 @@ class Clock:
 
     def note(self, name: str, seconds: float) -> None:
         self.seconds.setdefault(name, []).append(seconds)
+        print(f"   {name}: {seconds:.2f} s", file=sys.stderr, flush=True)
 
     def median(self, name: str) -> float:
         return statistics.median(self.seconds[name])

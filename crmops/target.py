@@ -51,6 +51,16 @@ class DatabaseAccess(_Part):
     binaries: str = Field(default="", description="directory of pg_basebackup and its like")
 
 
+class FilesAccess(_Part):
+    """Attachments and configuration files that belong to the CRM; restic keeps them."""
+
+    paths: tuple[str, ...] = Field(default=(), description="files and directories, absolute")
+    repository: str = Field(
+        default="", description="restic's repository; default: beside drills.directory"
+    )
+    password_file: str = Field(default="", description="file (mode 0600) of its password")
+
+
 class BackupAccess(_Part):
     """What takes the backups of the CRM's own database, and where it keeps them."""
 
@@ -63,6 +73,9 @@ class BackupAccess(_Part):
     )
     stanza: str = Field(
         default="", description="its stanza (pgBackRest) or server (Barman); default: the target"
+    )
+    files: FilesAccess = Field(
+        default_factory=FilesAccess, description="attachments and the like, backed up with it"
     )
 
 

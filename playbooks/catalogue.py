@@ -38,6 +38,17 @@ class Encrypted(BaseModel):
     files: dict[str, str]
 
 
+class Attachments(BaseModel):
+    """The files that restic keeps beside a backup: its snapshot, and SHA-256 by SHA-256 of path."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    snapshot: str
+    count: int
+    bytes: int
+    files: dict[str, str]
+
+
 class Manifest(BaseModel):
     """Everything a drill needs to know of a backup, and to recognise it by.
 
@@ -76,6 +87,7 @@ class Manifest(BaseModel):
     provider: str = "postgresql"
     label: str = Field(default="", description="the provider's own name of the backup")
     parents: tuple[str, ...] = Field(default=(), description="labels that it cannot do without")
+    attachments: Attachments | None = None
     encrypted: Encrypted | None = None
     seal: str = ""
     signature: Signature | None = None

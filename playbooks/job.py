@@ -85,6 +85,9 @@ class Job(BaseModel):
     provider: str = "postgresql"
     repository: Path | None = Field(default=None, description="where the provider keeps backups")
     incremental: bool = Field(default=False, description="only what changed since the last backup")
+    files: tuple[Path, ...] = Field(default=(), description="attachments and the like")
+    files_repository: Path | None = Field(default=None, description="restic's repository")
+    files_password: Path | None = Field(default=None, description="file with its password")
     stanza: str = Field(default="", description="what the provider calls the source")
     source_data: str = Field(default="", description="the live data directory: never touched")
     binaries: Path

@@ -112,13 +112,14 @@ def run_program(
     *arguments: str | Path | int,
     environment: Mapping[str, str] | None = None,
     seconds: float = 3600.0,
+    as_self: bool = False,
 ) -> Done:
-    """Run a program to its end, as PostgreSQL's user, with the job's mark.
+    """Run a program to its end, as PostgreSQL's user or as ourselves, with the job's mark.
 
     Output goes through files: a daemon that inherits a pipe would keep it open for ever.
     Raises CannotRun when it does not end in time or cannot be started.
     """
-    user, tool = osuser.substitute(), program.name
+    user, tool = None if as_self else osuser.substitute(), program.name
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
             done = subprocess.run(

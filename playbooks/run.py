@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Any
 
 from crmops.errors import AlreadyRunning, UsageError
 from crmops.execute import Execution, executing
@@ -286,6 +287,7 @@ def make_job(room: Room, execution: Execution, backup: Path, major: int | None =
         provider=provider,
         repository=Path(kept).absolute() if kept else default_repository(room, provider),
         stanza=room.target.backup.stanza or room.target.name,
+        **_attachments(room),
         binaries=providers()[provider].engine.binaries(access, major),
         incident=utc_now(),
         signing_key=room.signing_key,
@@ -294,9 +296,19 @@ def make_job(room: Room, execution: Execution, backup: Path, major: int | None =
     )
 
 
+def _attachments(room: Room) -> dict[str, Any]:
+    files = room.target.backup.files
+    kept, password = files.repository, files.password_file
+    return {
+        "files": tuple(Path(each).absolute() for each in files.paths),
+        "files_repository": Path(kept).absolute() if kept else default_repository(room, "restic"),
+        "files_password": Path(password).absolute() if password else None,
+    }
+
+
 def default_repository(room: Room, provider: str) -> Path:
     """Where a provider with a repository of its own keeps it, beside the target's backups."""
-    folder = room.catalogue.folder.absolute()
+    folder = replace(room, offsite=False).catalogue.folder.absolute()
     return folder.with_name(f"{folder.name}.{provider}")
 
 

@@ -154,6 +154,8 @@ _CHINESE = {
     "pgbackrest verify": "pgBackRest 校验",
     "barman verify-backup": "Barman 校验",
     "whole": "备份完整",
+    "restic check": "restic 校验",
+    "attachments": "附件",
     "write-ahead log": "预写日志",
     "binary log": "二进制日志",
     "events": "事件调度",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from playbooks.attachments import keep_files
 from playbooks.job import Job
 from playbooks.providers import provider_of
 from playbooks.report import Report
@@ -17,3 +18,5 @@ def run(job: Job, report: Report) -> None:
         system_identifier=stored.system,
         parents=list(stored.parents),
     )
+    if (kept := keep_files(job)) is not None:
+        report.fact(attachments=kept.model_dump(mode="json"))

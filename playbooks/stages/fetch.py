@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from playbooks import osuser
+from playbooks.attachments import bring_files
 from playbooks.catalogue import Manifest, read_manifest
 from playbooks.engines import POSTGRESQL
 from playbooks.errors import CheckFailed
@@ -39,6 +40,7 @@ def run(job: Job, report: Report) -> None:
     stage_segments(job, manifest, names, report)
     later = stage_later(job, manifest) if job.to is not None else 0
     osuser.give_tree(job.wal, osuser.substitute())
+    bring_files(job, manifest, report)
     report.fact(
         bytes=copied, segments=len(names) + later, backup=manifest.id, provider=provider.name
     )

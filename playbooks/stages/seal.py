@@ -55,6 +55,7 @@ def _manifest(job: Job) -> Manifest:
         provider=copy["provider"],
         label=copy["label"],
         parents=copy["parents"],
+        attachments=copy.get("attachments"),
         begun=job.stages()[0].begun,
         ended=utc_now(),
         database=source["database"],

@@ -19,7 +19,7 @@ from crmops.errors import CannotRun, ConfigError
 from crmops.history import open_history
 from crmops.record import Kind, Run, Verdict
 from crmops.secret import Secret
-from crmops.target import BackupAccess, DatabaseAccess, Target
+from crmops.target import BackupAccess, DatabaseAccess, FilesAccess, Target
 from playbooks import osuser
 from playbooks.catalogue import Manifest
 from playbooks.digest import Contents, differing_tables, read_contents, read_sequences
@@ -188,12 +188,27 @@ def _room(
     )
     target = Target(
         name="crm", connector="refcrm", url="http://127.0.0.1:9", database=access,
-        backup=BackupAccess(provider=provider, repository=str(place / "repository")),
+        backup=BackupAccess(
+            provider=provider, repository=str(place / "repository"),
+            # One case is enough: whatever took the backup, restic does the same.
+            files=_attachments(place) if provider == "mariadb" else FilesAccess(),
+        ),
     )  # fmt: skip
     state = place / "state"
     state.mkdir(mode=0o700)
     history = open_history(f"sqlite:///{state / 'history.sqlite'}", state / "artifacts")
     return Room(target, Settings(archive_wait=60, recovery_wait=120), history, state)
+
+
+def _attachments(place: Path) -> FilesAccess:
+    files, password = place / "attachments", place / "password"
+    files.mkdir()
+    (files / "offer.txt").write_text("for all that the price may be")
+    password.write_text(PLANTED)
+    password.chmod(0o600)
+    return FilesAccess(
+        paths=(str(files),), repository=str(place / "restic"), password_file=str(password)
+    )
 
 
 def _system() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from playbooks import osuser
+from playbooks.attachments import bring_files
 from playbooks.catalogue import Manifest, read_manifest
 from playbooks.engines import MARIADB
 from playbooks.errors import CheckFailed
@@ -33,6 +34,7 @@ def run(job: Job, report: Report) -> None:
     _stage_wanted(job, manifest, names, report)
     later = _stage_later(job, names[-1]) if job.to is not None else []
     osuser.give_tree(job.wal, osuser.substitute())
+    bring_files(job, manifest, report)
     report.fact(
         bytes=copied, segments=len(names) + len(later), later=later, backup=manifest.id,
         provider=provider.name,

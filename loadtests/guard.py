@@ -27,7 +27,7 @@ def guard(target: Target, workload: Workload, settings: Settings, confirm: str =
     """Raise UsageError unless this load may be sent to this target."""
     _allowed(target)
     _host(target, settings)
-    _proxy(target)
+    refuse_proxy(target)
     _production(target, confirm)
     _caps(target, workload)
 
@@ -66,8 +66,11 @@ def _host(target: Target, settings: Settings) -> None:
         )
 
 
-def _proxy(target: Target) -> None:
-    """A proxy would be what is measured; the clients of a load test know none."""
+def refuse_proxy(target: Target) -> None:
+    """A proxy would be what is measured; the clients of a load test know none.
+
+    Raises UsageError where this machine's environment asks for one.
+    """
     url = urlsplit(target.url)
     host = url.hostname or ""
     proxies = getproxies()

@@ -34,6 +34,7 @@ from loadtests.child.deliveries import Offset, Shipment, WorkersJournal
 from loadtests.child.generator import Generator
 from loadtests.child.pipe import Parent, Pipe, raise_descriptor_limit, read_line
 from loadtests.distributed.luggage import unpacked
+from loadtests.guard import refuse_proxy
 from loadtests.plan import Plan
 
 ROUNDS = 5
@@ -123,6 +124,7 @@ class Worker:
         packed["target"] = unpacked(packed["target"], folder)
         packed["journal"] = str(folder / own)
         plan = Plan.load(json.dumps(packed).encode())
+        refuse_proxy(plan.target_model())
         raise_descriptor_limit(len(plan.people))
         self.shipment = Shipment(folder, own)
         return plan, self._offset()

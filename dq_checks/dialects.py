@@ -35,6 +35,14 @@ class HasText(FunctionElement[bool]):
     name = "has_text"
 
 
+class Trimmed(FunctionElement[str]):
+    """A text without white space at its ends."""
+
+    type = sa.String()
+    inherit_cache = True
+    name = "trimmed"
+
+
 class Folded(FunctionElement[str]):
     """A text with a to z for A to Z, and nothing else changed."""
 
@@ -104,6 +112,11 @@ def has_text(value: ColumnElement[Any]) -> ColumnElement[bool]:
     return cast("ColumnElement[bool]", HasText(value))
 
 
+def trimmed(value: ColumnElement[Any]) -> ColumnElement[str]:
+    """The text without white space at its ends."""
+    return cast("ColumnElement[str]", Trimmed(value))
+
+
 def folded(value: ColumnElement[Any]) -> ColumnElement[str]:
     """The text with a to z for A to Z.
 
@@ -167,6 +180,11 @@ def _has_text(element: Any, compiler: Any, **kw: Any) -> str:
 def _has_text_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     text, blanks = arguments(element, compiler, **kw)[0], bound(compiler, BLANKS, **kw)
     return f"(btrim({text}, {blanks}) <> '')"
+
+
+@compiles(Trimmed)
+def _trimmed(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"trim({arguments(element, compiler, **kw)[0]}, {bound(compiler, BLANKS, **kw)})"
 
 
 @compiles(Folded)

@@ -24,6 +24,7 @@ from dq_checks.dialects import (
     HasText,
     Position,
     Shape,
+    Trimmed,
     arguments,
     bound,
     pattern_of,
@@ -65,6 +66,12 @@ def collation(dialect: Any) -> str:
 @compiles(HasText, *NAMES)
 def _has_text(element: Any, compiler: Any, **kw: Any) -> str:
     return f"({_like(arguments(element, compiler, **kw)[0], f'[^{BLANKS}]', compiler, **kw)})"
+
+
+@compiles(Trimmed, *NAMES)
+def _trimmed(element: Any, compiler: Any, **kw: Any) -> str:
+    text, ends = _exact(element, compiler, **kw), rf"\A[{BLANKS}]+|[{BLANKS}]+\z"
+    return f"REGEXP_REPLACE({text}, {bound(compiler, ends, **kw)}, '')"
 
 
 @compiles(FullMatch, *NAMES)

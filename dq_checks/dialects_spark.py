@@ -14,6 +14,7 @@ from dq_checks.dialects import (
     FullMatch,
     Hashed,
     HasText,
+    Trimmed,
     arguments,
     bound,
     pattern_of,
@@ -27,6 +28,12 @@ _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def _has_text(element: Any, compiler: Any, **kw: Any) -> str:
     blanks = bound(compiler, BLANKS, **kw)
     return f"(trim(BOTH {blanks} FROM {arguments(element, compiler, **kw)[0]}) <> '')"
+
+
+@compiles(Trimmed, NAME)
+def _trimmed(element: Any, compiler: Any, **kw: Any) -> str:
+    blanks = bound(compiler, BLANKS, **kw)
+    return f"trim(BOTH {blanks} FROM {arguments(element, compiler, **kw)[0]})"
 
 
 @compiles(Folded, NAME)

@@ -9,6 +9,7 @@ which are measured.  The quota over that rate is the number of people that it ca
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 
@@ -91,8 +92,14 @@ def _searches(crm: Lab, history: History, tries: int, seconds: float) -> int:
         first = "; ".join(each.title for each in run.findings)
         print(f"{number}: {run.verdict}, {run.reason}; {misses[-1]:+.1%}; {first}; {found}")
     good = all(abs(each) <= NEAR for each in misses)
-    print(f"{'met' if good else 'MISSED'}: within {NEAR:.0%} in {tries} of {tries}; "
-          f"mean {statistics.fmean(misses):+.1%}")  # fmt: skip
+    near = sum(abs(each) <= NEAR for each in misses)
+    print(
+        f"within {NEAR:.0%} of the truth: {near} of {tries}; mean {statistics.fmean(misses):+.1%}"
+    )
+    ratios = {f"try {number}": round(1 + miss, 4) for number, miss in enumerate(misses, start=1)}
+    targets = {"least": 1 - NEAR, "most": 1 + NEAR}
+    line = {"bench": "load_capacity", "ratios": ratios, "targets": targets, "met": good}
+    print(json.dumps(line))
     return 0 if good else 1
 
 

@@ -9,6 +9,7 @@ and a run that leaves it undecided (exit code 3) is repeated, four times at most
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -86,7 +87,13 @@ def _pairs(crm: Lab, history: History, tries: int) -> int:
         plain.append(measured)
     good = same == {"same": tries} and slower == {f"worse: {PLANTED}": tries}
     print(f"same build: {dict(same)}; {EXTRA * 1000:.0f} ms more on {PLANTED}: {dict(slower)}")
-    print(f"{'met' if good else 'MISSED'}: {tries} of {tries} each")
+    ratios = {
+        "same called same": same["same"] / tries,
+        "slower called worse": slower[f"worse: {PLANTED}"] / tries,
+    }
+    targets = dict.fromkeys(ratios, 1.0)
+    line = {"bench": "load_compare", "ratios": ratios, "targets": targets, "met": good}
+    print(json.dumps({**line, "tries": tries}))
     return 0 if good else 1
 
 

@@ -87,3 +87,13 @@ def test_licence_is_apache_2(root: Path) -> None:
     assert "Apache License" in text
     assert "Version 2.0, January 2004" in text
     assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_a_bench_ends_with_a_line_that_programs_read(root: Path, files: list[Path]) -> None:
+    benches = [each for each in files if re.fullmatch(r"bench/[a-z]\w*\.py", str(each))]
+    assert benches
+    for file in benches:
+        text = (root / file).read_text()
+        missing = [word for word in ("ratios", "targets", "met") if f'"{word}"' not in text]
+        assert (str(file), missing) == (str(file), [])
+        assert f'"bench": "{file.stem}"' in text, file

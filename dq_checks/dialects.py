@@ -35,12 +35,12 @@ class HasText(FunctionElement[bool]):
     name = "has_text"
 
 
-class Trimmed(FunctionElement[str]):
+class Stripped(FunctionElement[str]):
     """A text without white space at its ends."""
 
     type = sa.String()
     inherit_cache = True
-    name = "trimmed"
+    name = "stripped"
 
 
 class Folded(FunctionElement[str]):
@@ -112,9 +112,9 @@ def has_text(value: ColumnElement[Any]) -> ColumnElement[bool]:
     return cast("ColumnElement[bool]", HasText(value))
 
 
-def trimmed(value: ColumnElement[Any]) -> ColumnElement[str]:
+def stripped(value: ColumnElement[Any]) -> ColumnElement[str]:
     """The text without white space at its ends."""
-    return cast("ColumnElement[str]", Trimmed(value))
+    return cast("ColumnElement[str]", Stripped(value))
 
 
 def folded(value: ColumnElement[Any]) -> ColumnElement[str]:
@@ -182,9 +182,16 @@ def _has_text_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     return f"(btrim({text}, {blanks}) <> '')"
 
 
-@compiles(Trimmed)
-def _trimmed(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"trim({arguments(element, compiler, **kw)[0]}, {bound(compiler, BLANKS, **kw)})"
+@compiles(Stripped)
+def _stripped(element: Any, compiler: Any, **kw: Any) -> str:
+    text, blanks = arguments(element, compiler, **kw)[0], bound(compiler, BLANKS, **kw)
+    return f"trim({text}, {blanks})"
+
+
+@compiles(Stripped, "postgresql")
+def _stripped_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    text, blanks = arguments(element, compiler, **kw)[0], bound(compiler, BLANKS, **kw)
+    return f"btrim({text}, {blanks})"
 
 
 @compiles(Folded)

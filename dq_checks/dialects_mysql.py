@@ -24,7 +24,7 @@ from dq_checks.dialects import (
     HasText,
     Position,
     Shape,
-    Trimmed,
+    Stripped,
     arguments,
     bound,
     pattern_of,
@@ -68,10 +68,10 @@ def _has_text(element: Any, compiler: Any, **kw: Any) -> str:
     return f"({_like(arguments(element, compiler, **kw)[0], f'[^{BLANKS}]', compiler, **kw)})"
 
 
-@compiles(Trimmed, *NAMES)
-def _trimmed(element: Any, compiler: Any, **kw: Any) -> str:
-    text, ends = _exact(element, compiler, **kw), rf"\A[{BLANKS}]+|[{BLANKS}]+\z"
-    return f"REGEXP_REPLACE({text}, {bound(compiler, ends, **kw)}, '')"
+@compiles(Stripped, *NAMES)
+def _stripped(element: Any, compiler: Any, **kw: Any) -> str:
+    ends = bound(compiler, rf"\A[{BLANKS}]+|[{BLANKS}]+\z", **kw)
+    return f"REGEXP_REPLACE({_exact(element, compiler, **kw)}, {ends}, '')"
 
 
 @compiles(FullMatch, *NAMES)

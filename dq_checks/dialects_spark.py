@@ -14,7 +14,7 @@ from dq_checks.dialects import (
     FullMatch,
     Hashed,
     HasText,
-    Trimmed,
+    Stripped,
     arguments,
     bound,
     pattern_of,
@@ -30,8 +30,8 @@ def _has_text(element: Any, compiler: Any, **kw: Any) -> str:
     return f"(trim(BOTH {blanks} FROM {arguments(element, compiler, **kw)[0]}) <> '')"
 
 
-@compiles(Trimmed, NAME)
-def _trimmed(element: Any, compiler: Any, **kw: Any) -> str:
+@compiles(Stripped, NAME)
+def _stripped(element: Any, compiler: Any, **kw: Any) -> str:
     blanks = bound(compiler, BLANKS, **kw)
     return f"trim(BOTH {blanks} FROM {arguments(element, compiler, **kw)[0]})"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
@@ -10,29 +9,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import SQLAlchemyError
 
 from crmops.errors import CrmopsError
 from crmops.units import human_seconds
 from dq_checks.conditions import Counting
-from dq_checks.dialects import BLANKS, folded, trimmed
-from dq_checks.dialects_mysql import exact
+from dq_checks.dialects import BLANKS, folded, stripped
 from dq_checks.expressions import RuleProblem, as_text, expression
 from dq_checks.files import reading as reading_file
 from dq_checks.messages import Against, Job
 from dq_checks.worker.refusals import explain
+from dq_checks.worker.relations import relation
 from dq_checks.worker.session import JobProblem, reading
 
 if TYPE_CHECKING:
     from dq_checks.worker.engine import AuditEngine
 
-NAMED = ("row_key", "row_owner", "row_region", "row_source")
 MOST = 5_000_000
 """Rows of a second source, at most: they are held in memory and sent to the CRM's database."""
 
 Line = tuple[str, ...]
-_NAMES = ("other_key", "other_value", "other_number")  # unlike any column of a CRM
 
 
 class Missing(Exception):
@@ -127,36 +123,22 @@ def compared(how: Counting, engine: AuditEngine) -> sa.Select[Any]:
 
     ``how.columns`` is the column, and for a comparison by key the column with the key.
     """
-    number = engine.table.kinds[how.columns[0]] == "number"
-    ours = [_side(each, engine, how) for each in how.columns]
-    if number:
-        ours[0] = sa.column(how.columns[0])
-    labels = [each.label(f"our_{at}") for at, each in enumerate(ours)]
-    rows = (
-        sa.select(*engine.named(), *labels)
-        .select_from(engine.table.source)
-        .where(expression(how.checked, engine.table.kinds))
-        .subquery("rows")
-    )
-    lines = relation(engine, engine.references.lines(how.table, tuple(how.fields)))
-    value = lines.c.other_number if number else _fold(lines.c.other_value, how)
-    key = _fold(lines.c.other_key, how)
-    theirs = _once([value, key][: len(ours)], "theirs")
-    joined: sa.FromClause = rows
-    if len(ours) == 2:
-        keys = _once([key], "keys")
-        joined = joined.join(keys, keys.c.their_0 == rows.c.our_1)
-    same = [theirs.c[f"their_{at}"] == rows.c[f"our_{at}"] for at in range(len(ours))]
-    joined = joined.outerjoin(theirs, sa.and_(*same))
-    agrees = theirs.c.their_0.is_not(None).label("agrees")
-    return sa.select(*(rows.c[each] for each in NAMED), agrees).select_from(joined)
-
-
-def _once(values: Sequence[sa.ColumnElement[Any]], name: str) -> sa.Subquery:
-    """Different lines of these values, none of them null."""
-    labels = [each.label(f"their_{at}") for at, each in enumerate(values)]
+    kinds = engine.table.kinds
+    other = _Other(engine, engine.references.lines(how.table, tuple(how.fields)))
+    sides = [_side(each, engine, how) for each in how.columns]
+    kind = kinds[how.columns[0]]
+    value: sa.ColumnElement[Any] = sa.column(how.columns[0]) if kind == "number" else sides[0]
+    theirs = other.number if kind == "number" else _fold(other.value, how)
+    where = [expression(how.checked, kinds)]
+    if len(sides) == 2:
+        where.append(other.has([sides[1]], [_fold(other.key, how)]))
+        agrees = other.has([sides[1], value], [_fold(other.key, how), theirs])
+    else:
+        agrees = other.has([value], [theirs])
     return (
-        sa.select(*labels).where(*(each.is_not(None) for each in values)).distinct().subquery(name)
+        sa.select(*engine.named(), agrees.label("agrees"))
+        .select_from(engine.table.source)
+        .where(*where)
     )
 
 
@@ -171,60 +153,36 @@ def check(how: Counting, engine: AuditEngine) -> None:
 
 
 def _side(name: str, engine: AuditEngine, how: Counting) -> sa.ColumnElement[Any]:
-    return _fold(trimmed(as_text(name, engine.table.kinds)), how)
+    return _fold(stripped(as_text(name, engine.table.kinds)), how)
 
 
 def _fold(value: sa.ColumnElement[Any], how: Counting) -> sa.ColumnElement[Any]:
     return folded(value) if how.ignore_case else value
 
 
-def relation(engine: AuditEngine, lines: list[Line]) -> Any:
-    """The lines as a relation of the CRM's database; nothing is written there."""
-    keys = [each[-1] for each in lines]
-    values = [each[0] for each in lines]
-    numbers = [_number(each) for each in values]
-    dialect = engine.connection.dialect.name
-    if dialect == "postgresql":
-        return _arrays(keys, values, numbers)
-    texts = [None if each is None else format(each, "f") for each in numbers]
-    document = json.dumps(list(zip(keys, values, texts, strict=True)), ensure_ascii=False)
-    query = sa.text(_UNFOLDED[dialect]).bindparams(document=document)
-    columns: list[sa.ColumnClause[Any]] = [
-        *(sa.column(each, sa.String()) for each in _NAMES[:2]), sa.column(_NAMES[2], sa.Numeric())
-    ]  # fmt: skip
-    folded_out = query.columns(*columns).subquery("lines")
-    texts_of = [exact(folded_out.c[each]).label(each) for each in _NAMES[:2]]
-    return sa.select(*texts_of, folded_out.c.other_number).subquery("other")
+class _Other:
+    """The lines of a second source as a relation of the CRM's database, without writing there."""
 
+    def __init__(self, engine: AuditEngine, lines: list[Line]) -> None:
+        self._hashes_exists = engine.connection.dialect.name == "postgresql"
+        keys = [each[-1] for each in lines]
+        values = [each[0] for each in lines]
+        numbers = [_number(each) for each in values]
+        self._relation = relation(engine.connection, keys, values, numbers)
+        self.key: sa.ColumnElement[Any] = self._relation.c.other_key
+        self.value: sa.ColumnElement[Any] = self._relation.c.other_value
+        self.number: sa.ColumnElement[Any] = self._relation.c.other_number
 
-_JSON_TABLE = (
-    "SELECT other_key, other_value, other_number FROM JSON_TABLE(:document, '$[*]' COLUMNS ("
-    "other_key VARCHAR(500) PATH '$[0]', other_value VARCHAR(500) PATH '$[1]',"
-    " other_number DECIMAL(38,10) PATH '$[2]')) AS unfolded"
-)
-_UNFOLDED = {
-    "sqlite": "SELECT json_extract(value, '$[0]') AS other_key, json_extract(value, '$[1]') AS"
-    " other_value, CAST(json_extract(value, '$[2]') AS NUMERIC) AS other_number"
-    " FROM json_each(:document)",
-    "mysql": _JSON_TABLE,
-    "mariadb": _JSON_TABLE,
-    "spark": "SELECT line[0] AS other_key, line[1] AS other_value, CAST(line[2] AS DECIMAL(38,10))"
-    " AS other_number FROM (SELECT explode(from_json(:document, 'array<array<string>>')) AS line)",
-}
-"""How a JSON text of lines becomes a relation."""
-
-
-def _arrays(keys: list[str], values: list[str], numbers: list[Decimal | None]) -> Any:
-    def array(found: Sequence[Any], kind: Any) -> Any:
-        return sa.cast(sa.literal(found, ARRAY(kind)), ARRAY(kind))
-
-    return (
-        sa.func.unnest(
-            array(keys, sa.Text()), array(values, sa.Text()), array(numbers, sa.Numeric())
-        )
-        .table_valued(*_NAMES)
-        .render_derived(name="other")
-    )
+    def has(
+        self, ours: list[sa.ColumnElement[Any]], theirs: list[sa.ColumnElement[Any]]
+    ) -> sa.ColumnElement[bool]:
+        """Whether there is a line with these values; each engine in the form that it hashes."""
+        if self._hashes_exists:
+            same = [one == two for one, two in zip(ours, theirs, strict=True)]
+            return sa.exists().select_from(self._relation).where(*same)
+        filled = sa.select(*theirs).where(*(each.is_not(None) for each in theirs))
+        left = ours[0] if len(ours) == 1 else sa.tuple_(*ours)
+        return left.in_(filled)
 
 
 def _number(text: str) -> Decimal | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,9 @@ from dq_checks.worker.spark.tables import view
 
 INSTALL = "pip install 'crmops[spark]' (450 MB); Spark needs Java 17 or newer."
 _PREFIX = "crmops-spark-"
+_SCALE = 18
+_WIDE = Context(prec=80)
+_NUMBERS = itertools.count(1)
 
 
 @dataclass
@@ -129,3 +135,32 @@ def _sweep() -> None:
         found = re.match(rf"{_PREFIX}(\d+)-", each.name)
         if found and not Path(f"/proc/{found[1]}").exists():
             shutil.rmtree(each, ignore_errors=True)
+
+
+def written(session: Any, columns: Mapping[str, Sequence[Any]]) -> str:
+    """Texts, and decimals in a last column, as a table of the session; its name."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if _running is None:
+        raise JobProblem("Spark has ended", "Run it again.")
+    *texts, last = columns
+    kinds = {**dict.fromkeys(texts, pa.string()), last: pa.decimal128(38, _SCALE)}
+    arrays = {name: pa.array(_fitting(each), kinds[name]) for name, each in columns.items()}
+    name = f"crmops_{next(_NUMBERS)}"
+    target = _running.folder / f"{name}.parquet"
+    pq.write_table(pa.table(arrays), target)
+    session.read.parquet(str(target)).createOrReplaceTempView(name)
+    return name
+
+
+def _fitting(values: Sequence[Any]) -> list[Any]:
+    """Decimals that Parquet can hold; what is longer equals nothing that a CRM has."""
+    return [each if isinstance(each, str) else _scaled(each) for each in values]
+
+
+def _scaled(value: Decimal | None) -> Decimal | None:
+    if value is None or abs(value) >= 10 ** (37 - _SCALE):
+        return None
+    rounded = value.quantize(Decimal(1).scaleb(-_SCALE), context=_WIDE)
+    return rounded if rounded == value else None

@@ -28,6 +28,7 @@ from dq_checks.worker.session import Table
 from dq_checks.worker.tally import Tally
 
 Say = Callable[[str], None]
+NAMED = ("row_key", "row_owner", "row_region", "row_source")
 _SAY_SECONDS = 1.0
 _LONGEST_REST = 120.0
 

@@ -24,8 +24,8 @@ from great_expectations.validator.metric_configuration import MetricConfiguratio
 
 from dq_checks.conditions import Counting
 from dq_checks.expressions import expression, key_part
-from dq_checks.worker.engine import AuditEngine
-from dq_checks.worker.references import NAMED, compared
+from dq_checks.worker.engine import NAMED, AuditEngine
+from dq_checks.worker.references import compared
 from dq_checks.worker.slices import WHOLE, Slice
 
 _AGGREGATE = MetricPartialFunctionTypes.AGGREGATE_FN

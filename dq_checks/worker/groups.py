@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from dq_checks.messages import Count, Job, Share
-from dq_checks.worker.engine import AuditEngine
+from dq_checks.worker.engine import NAMED, AuditEngine
 from dq_checks.worker.issues import bad_rows
-from dq_checks.worker.references import NAMED, compared
+from dq_checks.worker.references import compared
 from dq_checks.worker.refusals import explain
 from dq_checks.worker.waived import waived_by_group
 

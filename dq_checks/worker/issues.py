@@ -11,9 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dq_checks.expressions import expression, key_part
 from dq_checks.messages import Count, Issue, Job
-from dq_checks.worker.engine import AuditEngine
+from dq_checks.worker.engine import NAMED, AuditEngine
 from dq_checks.worker.expectations import dangling, repeated
-from dq_checks.worker.references import NAMED, compared
+from dq_checks.worker.references import compared
 
 if TYPE_CHECKING:
     from dq_checks.worker.audit import Compiled

@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from dq_checks.messages import Count, Job
-from dq_checks.worker.engine import AuditEngine
+from dq_checks.worker.engine import NAMED, AuditEngine
 from dq_checks.worker.issues import bad_rows
-from dq_checks.worker.references import NAMED
 from dq_checks.worker.refusals import explain
 
 if TYPE_CHECKING:

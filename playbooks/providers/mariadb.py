@@ -28,6 +28,8 @@ from playbooks.report import Report
 from playbooks.tree import bring_tree, files_of, hash_tree, move_tree, size_of
 
 _WHOLE = "backup_type = full-backuped"
+_STATES = ("mariadb_backup_checkpoints", "xtrabackup_checkpoints")
+"""What mariadb-backup calls the file that says so; the second up to MariaDB 10.11."""
 
 
 class MariadbProvider:
@@ -70,10 +72,8 @@ class MariadbProvider:
 
     def inspect(self, job: Job, report: Report) -> None:
         """What mariadb-backup says of itself, and a SHA-256 of every file."""
-        try:
-            state = (job.data / "xtrabackup_checkpoints").read_text(encoding="utf-8")
-        except OSError:
-            state = ""
+        found = [job.data / each for each in _STATES if (job.data / each).is_file()]
+        state = found[0].read_text(encoding="utf-8") if found else ""
         report.check("whole", _WHOLE in state, wanted=_WHOLE, found=state.partition("\n")[0])
         hashes = hash_tree(job.data)
         report.check("files", bool(hashes), wanted="at least one", found=len(hashes))

@@ -231,20 +231,19 @@ def shipped() -> list[str]:
 def load_profile(name: str) -> Profile:
     """The profile in a file, or the shipped one of that name.
 
-    A name that the configuration made into a path is still found, when no such file exists.
     Raises ConfigError with file and line of whatever is wrong.
     """
     path = Path(name)
-    if not path.is_file() and not path.suffix:
+    if not path.is_file() and not path.suffix and path.name == name:
         known = shipped()
-        if path.name not in known:
-            guess = nearest(path.name, known)
+        if name not in known:
+            guess = nearest(name, known)
             meant = f"Did you mean {guess!r}? " if guess else ""
             raise ConfigError(
-                f"there is no profile {path.name!r}",
+                f"there is no profile {name!r}",
                 hint=f"{meant}Shipped: {', '.join(known)}; or give the path of a .yaml file.",
             )
-        path = SHIPPED / f"{path.name}.yaml"
+        path = SHIPPED / f"{name}.yaml"
     try:
         status = path.stat()
     except OSError as error:

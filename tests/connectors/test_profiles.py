@@ -51,6 +51,13 @@ def test_a_bad_profile_says_what_is_wrong(path: Path, monkeypatch: pytest.Monkey
     assert "abc123" not in said
 
 
+def test_a_path_is_never_taken_for_the_name_of_a_shipped_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_profile(str(tmp_path / "refcrm"))
+    assert str(caught.value).endswith("the profile cannot be read: no such file or directory")
+    assert caught.value.hint.startswith("Give the path of a .yaml file or one of ")
+
+
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     text = "{name: one, auth: {kind: basic}, whoami: {path: /me}, entities: {lead: /leads}}"

@@ -345,13 +345,6 @@ def test_bad_options_say_what_is_wrong(
     assert hint is None or caught.value.hint == hint
 
 
-def test_a_name_that_became_a_path_still_finds_a_shipped_profile(
-    offline: Any, tmp_path: Path
-) -> None:
-    crm: Any = connect(offline("rest", options={"profile": str(tmp_path / "refcrm")}))
-    assert crm.profile.name == "refcrm"
-
-
 def test_settings_of_the_target_change_paths(offline: Any, script: Any, ok: Any) -> None:
     options = {"profile": "example", "settings": {"version": "v10"}}
     run = script(ok({"UserId": "1"}))

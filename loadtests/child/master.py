@@ -30,6 +30,7 @@ from crmops import __version__
 from crmops.errors import CannotRun, CrmopsError
 from loadtests.child.curve import derive_keys, seal
 from loadtests.child.deliveries import JournalKeeper
+from loadtests.child.generator import Line
 from loadtests.child.pipe import Parent, Pipe, read_line
 
 LEAD = 1.0
@@ -81,7 +82,7 @@ class Runner(MasterRunner):
 class Master:
     """Gives parts of the load to workers and hands on what they say."""
 
-    pipe: Pipe
+    pipe: Line
     runner: Runner
     shares: list[Share]
     keeper: JournalKeeper
@@ -144,6 +145,9 @@ class Master:
 
     def farewell(self) -> None:
         """Tell everybody that they may go, and let the words leave."""
+        for share in self.shares:
+            if self.begins is not None and not share.done and not share.lost:
+                self._tell("gap", share, self.peers[share.holder], why="it never said it was done")
         self.runner.quit()
         self.runner.server.socket.context.destroy(linger=2000)
 

@@ -150,6 +150,11 @@ def test_locusts_options_are_locusts(tmp_path: Path) -> None:
     assert spec["env"]["secretMounts"][0]["mountPath"] == "/run/secrets/crmops"
 
 
+def test_the_image_holds_no_secret() -> None:
+    left_out = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    assert set(only("Secret", "crmops-load")["stringData"]) | {".crmops", ".venv"} <= set(left_out)
+
+
 def test_the_image_brings_what_the_manifests_call() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     root = DEPLOY.parents[1]

@@ -251,7 +251,8 @@ def _text(path: Path) -> str:
         raise UsageError(f"{path} cannot be read: {reason}", hint="Give the right path.") from None
 
 
-_LISTED = {"id", "target", "begun", "ended", "database", "postgres", "bytes", "point", "timeline"}
+_LISTED = {"id", "target", "begun", "ended", "database", "postgres", "bytes", "point", "timeline",
+           "provider", "parents"}  # fmt: skip
 
 
 def _room(target: str) -> Room:
@@ -289,13 +290,14 @@ def _list_table(found: list[Manifest], going: list[str]) -> object:
             each.ended.isoformat(timespec="seconds"),
             human_value(each.bytes, Unit.BYTES),
             each.database,
+            f"{each.provider}, {'incremental' if each.parents else 'full'}",
             each.postgres,
             "goes with the next backup" if each.id in going else "stays",
         )
         for each in found
     ]
     return table(
-        "backups", ("backup", "taken", "size", "database", "PostgreSQL", "retention"), rows
+        "backups", ("backup", "taken", "size", "database", "taken by", "version", "retention"), rows
     )
 
 

@@ -142,8 +142,8 @@ def _why_unknown(found: Matches, told: int, known: int) -> str:
         return "no records are known"
     if not told:
         return "the record holds nothing to compare"
-    if not found.candidates and found.crowd:
-        return f"what the record holds is shared by {found.crowd} others; enter more of it"
+    if not found.looked and found.crowd:
+        return f"what the record holds is shared by {found.crowd - 1} others; enter more of it"
     return ""
 
 

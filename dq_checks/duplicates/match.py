@@ -34,12 +34,14 @@ class Match:
 class Matches:
     """What was found: ``pairs``, likeliest first, and what it cost.
 
-    ``crowd``: rows of the largest block that was too large to be compared.
+    ``looked``: whether some new row has a key that few enough share to be compared; ``crowd``: rows
+    of the largest block that was too large to be.
     """
 
     pairs: list[Match] = field(default_factory=list)
     costs: list[KeyCost] = field(default_factory=list)
     candidates: int = 0
+    looked: bool = False
     crowd: int = 0
 
 
@@ -142,7 +144,9 @@ class Matcher:
             left_over -= cost.pairs
             found.costs.append(cost)
             made.append(blocks.pairs(cost.cap))
-            found.crowd = max(found.crowd, blocks.crowd(cost.cap))
+            crowds = blocks.crowds(cost.cap)
+            found.looked |= len(crowds) < blocks.number
+            found.crowd = max(found.crowd, int(crowds.max(initial=0)))
         packed = np.unique(np.concatenate(made))
         return packed >> 32, packed & 0xFFFFFFFF
 
@@ -248,10 +252,15 @@ class _Blocks:
             found[old + new] = found.get(old + new, 0) + 1
         return sorted((size, number) for size, number in found.items() if size > 1 and number > 0)
 
-    def crowd(self, cap: int) -> int:
-        """Rows of the largest block that is larger than ``cap``; 0 if none is."""
+    @property
+    def number(self) -> int:
+        """How many blocks hold new rows."""
+        return len(self._new)
+
+    def crowds(self, cap: int) -> Any:
+        """Rows of those blocks that are larger than ``cap``; a row alone is none."""
         sizes = self._old + self._new
-        return int(sizes[sizes > max(cap, 1)].max(initial=0))
+        return sizes[sizes > max(cap, 1)]
 
     def pairs(self, cap: int) -> Any:
         """Pairs in blocks of up to ``cap`` rows, the smaller row in the upper 32 bits."""

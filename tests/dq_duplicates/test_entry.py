@@ -143,7 +143,9 @@ def test_what_too_many_share_says_nothing(tmp_path: Path) -> None:
     _keep(tmp_path, "many", "编号,姓名\n" + "".join(f"{at},张伟\n" for at in range(400)))
     told = Checker(tmp_path / ".crmops").check("contact", {"name": "张伟"})
     assert told["answer"] == "unknown"
-    assert told["reason"] == "what the record holds is shared by 401 others; enter more of it"
+    assert told["reason"] == "what the record holds is shared by 400 others; enter more of it"
+    told = Checker(tmp_path / ".crmops").check("contact", {"name": "张伟", "mobile": "13511112222"})
+    assert told["answer"] == "none", "nobody has the mobile, and that says something"
 
 
 @pytest.mark.parametrize(

@@ -21,15 +21,15 @@ from playbooks.saas.snapshot import choose, folder_of, read_snapshot, snapshots
 from playbooks.saas.talk import login_of, write_target
 from playbooks.settings import Settings
 
-_BACKUP_STAGES = ("saas_pull", "saas_seal", "tear_down")
-_DRILL_STAGES = ("saas_fetch", "saas_load", "saas_compare", "saas_push", "saas_read_back",
+BACKUP_STAGES = ("saas_pull", "saas_seal", "tear_down")
+DRILL_STAGES = ("saas_fetch", "saas_load", "saas_compare", "saas_push", "saas_read_back",
                  "tear_down")  # fmt: skip
 
 
 def _backup_chore(room: Room) -> Chore:
     rows = float(room.settings.minimum_rows)
     return Chore(
-        "snapshot", "saas_backup.yml", "saas", _BACKUP_STAGES,
+        "snapshot", "saas_backup.yml", "saas", BACKUP_STAGES,
         (
             ("records", "saas_pull", "records", Unit.COUNT),
             ("entities", "saas_pull", "entities", Unit.COUNT),
@@ -53,7 +53,7 @@ def _backup_chore(room: Room) -> Chore:
 def _drill_chore(room: Room, subject: str) -> Chore:
     settings = room.settings
     return Chore(
-        subject, "saas_restore_drill.yml", "saas", _DRILL_STAGES,
+        subject, "saas_restore_drill.yml", "saas", DRILL_STAGES,
         (
             ("records.loaded", "saas_load", "loaded", Unit.COUNT),
             ("entities.compared", "saas_compare", "compared", Unit.COUNT),

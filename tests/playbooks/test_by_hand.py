@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from playbooks.faults import _flip as flip
 from playbooks.run import Room
 from playbooks.runner import PROJECT
 from tests.playbooks.conftest import PLANTED, make_room, nothing_left
+from tests.playbooks.here import stages_here, watching
 
 _ANSIBLE = Path(sys.executable).with_name("ansible-playbook")
 
@@ -71,6 +73,11 @@ class Hand:
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
 
+    @property
+    def secrets(self) -> list[str]:
+        """The private keys."""
+        return [each.read_text().splitlines()[-1] for each in self.keys]
+
     def newest(self, kind: Kind) -> Run:
         return self.room.history.find(kind)[0]
 
@@ -84,8 +91,10 @@ def hand(source: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hand
 
 @pytest.fixture(scope="module")
 def backup(hand: Hand) -> Run:
-    done = hand.play("backup.yml")
+    with watching([PLANTED, *hand.secrets]) as seen:
+        done = hand.play("backup.yml")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert seen == []
     return hand.newest(Kind.BACKUP)
 
 
@@ -103,7 +112,9 @@ def test_second_copy_and_a_drill_from_it_with_the_escrow_key(hand: Hand, backup:
     copied = copy_offsite(hand.room)
     assert (copied.verdict, copied.subject) == (Verdict.PASS, "offsite"), copied.reason
     assert copied.findings[0].title == "the second place lies on the same disk"
-    done = hand.play("restore_drill.yml", "--from", "offsite", "--identity", str(hand.keys[1]))
+    with watching([PLANTED, *hand.secrets]) as seen:
+        done = hand.play("restore_drill.yml", "--from", "offsite", "--identity", str(hand.keys[1]))
+    assert seen == []
     assert done.returncode == 0, done.stdout + done.stderr
     run = hand.newest(Kind.DRILL)
     assert (run.verdict, run.reason) == (Verdict.PASS, "all 6 objectives met")
@@ -119,15 +130,17 @@ def test_second_copy_and_a_drill_from_it_with_the_escrow_key(hand: Hand, backup:
 def test_a_stored_backup_is_verified_where_it_lies_and_damage_is_found(
     hand: Hand, backup: Run
 ) -> None:
-    run = verify(hand.room)
+    room = replace(hand.room, player=stages_here("check_stored", "tear_down"))
+    run = verify(room)
     assert run.verdict is Verdict.PASS, run.reason
     opened, files = run.measure("files.opened"), run.measure("files")
     assert opened is not None and files is not None and opened.value == files.value
     second = at_offsite(hand.room)
-    copy_offsite(hand.room)
+    room = replace(hand.room, player=stages_here("offsite_copy", "offsite_check", "tear_down"))
+    copy_offsite(room)
     damaged = next((second.catalogue.place(backup.id) / "wal").iterdir())
     flip(damaged)
-    again = copy_offsite(hand.room)
+    again = copy_offsite(room)
     assert again.verdict is Verdict.FAIL
     assert again.reason == f"the second copy is damaged: wal/{damaged.name} has changed"
     flip(damaged)
@@ -145,8 +158,7 @@ def test_secrets_and_people_are_nowhere(hand: Hand, backup: Run, refcrm_server: 
         rows = connection.execute(
             "select distinct email from contacts where length(email) > 12 limit 50"
         ).fetchall()
-    secret = [each.read_text().splitlines()[-1] for each in hand.keys]
-    words = [PLANTED, *secret, *(str(row[0]) for row in rows)]
+    words = [PLANTED, *hand.secrets, *(str(row[0]) for row in rows)]
     assert len(words) > 20
     kept = {"address", *(each.name for each in hand.keys)}
     for path in hand.state.rglob("*"):

@@ -31,7 +31,7 @@ from crmops.target import Target
 from playbooks.encryption import make_keys
 from playbooks.faults import _flip as flip
 from playbooks.run import Room
-from playbooks.saas.drill import drill, pull, push
+from playbooks.saas.drill import BACKUP_STAGES, DRILL_STAGES, drill, pull, push
 from playbooks.saas.pulling import PULLING, begin, count
 from playbooks.saas.snapshot import choose, folder_of, read_snapshot
 from playbooks.saas.store import Store
@@ -39,6 +39,7 @@ from playbooks.saas.talk import speaking
 from playbooks.saas.values import Digest, FieldShape, Unfit, normal
 from playbooks.settings import Settings
 from tests.playbooks.conftest import nothing_left, writing
+from tests.playbooks.here import stages_here, watching
 
 _MOST = tuple(each for each in ENTITIES if each not in ("product", "campaign"))
 _SAAS = {"refused_ratio": 0.2, "sample": 60}
@@ -88,8 +89,19 @@ def saas(refcrm_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def pulled(saas: Room) -> Run:
-    return pull(saas)
+def pulled(saas: Room, refcrm_server: Any) -> Run:
+    """A snapshot, pulled by the playbook; no process shows the password or a key meanwhile."""
+    key = Path(saas.settings.backup.identity or "").read_text().splitlines()[-1]
+    with watching([refcrm_server.password, key]) as seen:
+        run = pull(saas)
+    assert seen == []
+    return run
+
+
+@pytest.fixture
+def quick(saas: Room) -> Room:
+    """The room without Ansible: what its playbooks do is tested once for each."""
+    return replace(saas, player=stages_here(*DRILL_STAGES))
 
 
 def test_a_snapshot_has_every_record_and_nothing_in_the_clear(
@@ -111,7 +123,10 @@ def test_a_drill_loads_compares_pushes_and_reads_back(
     saas: Room, pulled: Run, second: Target
 ) -> None:
     before = _records(second)
-    run = drill(saas, second)
+    assert second.password is not None
+    with watching([second.password.reveal()]) as seen:
+        run = drill(saas, second)
+    assert seen == []
     assert (run.verdict, run.reason) == (Verdict.PASS, "all 9 objectives met"), run.findings
     values = {each.name: each.value or 0 for each in run.measures}
     assert values["records.pushed"] >= 60 and values["fields.compared"] >= 200
@@ -129,10 +144,10 @@ def test_a_drill_loads_compares_pushes_and_reads_back(
 
 
 def test_a_push_that_broke_off_goes_on_and_creates_nothing_twice(
-    saas: Room, pulled: Run, second: Target
+    saas: Room, quick: Room, pulled: Run, second: Target
 ) -> None:
     one = replace(
-        saas,
+        quick,
         settings=saas.settings.model_copy(
             update={"saas": saas.settings.saas.model_copy(update={"left_out": _MOST})}
         ),
@@ -151,10 +166,10 @@ def test_a_push_that_broke_off_goes_on_and_creates_nothing_twice(
 
 
 def test_a_snapshot_that_was_changed_is_noticed_before_anything_is_pushed(
-    saas: Room, pulled: Run, second: Target, tmp_path: Path
+    saas: Room, quick: Room, pulled: Run, second: Target, tmp_path: Path
 ) -> None:
     folder = folder_of(saas.catalogue) / pulled.id
-    damaged = replace(saas, settings=saas.settings.model_copy(update={"directory": str(tmp_path)}))
+    damaged = replace(quick, settings=saas.settings.model_copy(update={"directory": str(tmp_path)}))
     shutil.copytree(folder, tmp_path / "crm.saas" / pulled.id)
     flip(tmp_path / "crm.saas" / pulled.id / "contact.ndjson.age")
     run = drill(damaged, second)
@@ -176,8 +191,9 @@ def test_a_pull_goes_on_where_it_was_killed_while_people_work(
         page = caller.ask(lambda: caller.connector.list("contact", limit=200))
         store.put("contact", page.records, page.cursor)
     store.close()
+    here = replace(saas, player=stages_here(*BACKUP_STAGES))
     with writing(refcrm_server.ready["admin_database_url"], workers=1):
-        run = pull(saas)
+        run = pull(here)
     assert run.verdict is Verdict.PASS, (run.reason, run.findings)
     snapshot = read_snapshot(choose(folder_of(saas.catalogue), "latest"))
     facts = _facts(saas, run, "saas_pull")

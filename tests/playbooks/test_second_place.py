@@ -18,6 +18,7 @@ from playbooks.run import Room
 from playbooks.second_place import copy_files, copy_on, differing, second_place
 from playbooks.tree import hash_file
 from tests.playbooks.conftest import Taken, nothing_left, prepared, with_settings
+from tests.playbooks.here import stages_here
 
 
 def test_a_broken_off_copy_goes_on(tmp_path: Path) -> None:
@@ -88,7 +89,8 @@ def many(taken: Taken, room: Room, tmp_path: Path) -> Iterator[Room]:
 def test_only_the_plan_that_was_looked_at_is_carried_out(many: Room) -> None:
     plan = plan_retention(many.catalogue, many.settings)
     assert [each.goes for each in plan.lines] == [False, False, True, True, True]
-    other = with_settings(many, keep=1, backup=many.settings.backup)
+    here = stages_here("retention_plan", "retention_apply", "tear_down")
+    other = replace(with_settings(many, keep=1, backup=many.settings.backup), player=here)
     run = apply_retention(other, plan.digest)
     assert run.verdict is Verdict.FAIL and "look at it again" in run.reason
     assert len(many.catalogue.ids()) == 5

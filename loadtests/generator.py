@@ -39,7 +39,7 @@ class Child:
     def __init__(self, module: str, order: bytes, log: Path, silence: float, name: str) -> None:
         self._name = name
         self._log_path = log
-        self._silence = silence
+        self.silence = silence
         self._buffer = b""
         self.done = False
         with log.open("wb") as errors:
@@ -84,7 +84,7 @@ class Child:
     def check_silence(self) -> None:
         """Raise GeneratorLost if nothing was heard for too long."""
         silent = time.monotonic() - self.heard
-        if not self.done and silent > self._silence:
+        if not self.done and silent > self.silence:
             self.kill()
             raise GeneratorLost(
                 f"{self._name} said nothing for {silent:.0f} s and was ended",

@@ -37,6 +37,9 @@ LEAD = 1.0
 """Seconds between ``go`` and the beginning: every worker has heard it by then."""
 
 LOOK = 0.25
+PATIENCE = 20.0
+"""Seconds that a worker may be silent while its people gather, which keeps it busy."""
+
 FAREWELL = 8.0
 """Seconds that workers are given to hand over what they have once the load is stopped."""
 
@@ -133,9 +136,10 @@ class Master:
     def look(self) -> None:
         """Find out who has fallen silent; called several times a second."""
         now = time.monotonic()
+        limit = max(self.silence, 0.0 if self.begins is not None else PATIENCE)
         for client_id, peer in list(self.peers.items()):
-            if not peer.left and now - peer.heard > self.silence:
-                self._lose(client_id, f"said nothing for {self.silence:g} s")
+            if not peer.left and now - peer.heard > limit:
+                self._lose(client_id, f"said nothing for {limit:g} s")
 
     def forsaken(self) -> float:
         """For how many seconds no worker has been there while the load goes on."""

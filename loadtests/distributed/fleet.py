@@ -14,7 +14,7 @@ from crmops.cli_support import note
 from crmops.errors import CannotRun
 from loadtests.distributed.address import find_secret, parse_address
 from loadtests.distributed.luggage import packed
-from loadtests.generator import Child, GeneratorLost, Message
+from loadtests.generator import START_LIMIT, Child, GeneratorLost, Message
 from loadtests.plan import Plan
 from loadtests.settings import Distributed
 
@@ -73,7 +73,8 @@ class Fleet:
         self._wanted, self._joined = len(plans), 0
         self._selector = selectors.DefaultSelector()
         log = folder / "generator-master.log"
-        self.master = Master("loadtests.child.master", line, log, silence, "the load master")
+        self._silence = silence
+        self.master = Master("loadtests.child.master", line, log, START_LIMIT, "the load master")
         self._selector.register(self.master.output, selectors.EVENT_READ)
         try:
             self._wait_ready(settings.wait, waiting)
@@ -137,6 +138,7 @@ class Fleet:
                     raise CannotRun(message["message"], hint=message["hint"])
                 if kind == "listening":
                     where = self.address._replace(port=message["port"])
+                    self.master.silence = self._silence
                     note(f"waiting for {self._wanted} load workers on {where}")
                 elif kind in NEWS:
                     self._joined += {"joined": 1, "left": -1}.get(kind, 0)

@@ -63,8 +63,7 @@ def elsewhere(url: str) -> Iterator[Place]:
             yield Place(here, ("ip", "netns", "exec", name), f"http://{here}:{port}")
     finally:
         if shutil.which("ip"):
-            _ip(f"netns del {name}")
-            _ip(f"link del {wire}")
+            _ip(f"netns del {name}")  # the wire goes with it
 
 
 def _ip(words: str) -> bool:

@@ -159,6 +159,7 @@ AUDITED = (
     N_("a waiver has expired: %(name)s"),
     N_("the score fell"),
     N_("the file has no data rows"),
+    N_("the plan is empty"),
     N_("no rule of this suite says what it should find"),
     N_("a rule finds nothing that it should: %(name)s"),
     N_("the rules could not be calibrated"),
@@ -196,6 +197,7 @@ DRILLED = (
     N_("stage %(name)s failed"),
     N_("stage %(name)s was skipped"),
     N_("an old backup was removed"),
+    N_("an old snapshot was removed"),
     N_("not noticed: %(name)s"),
     N_("a killed run was cleaned up"),
 )

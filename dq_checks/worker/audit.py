@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dq_checks.conditions import ALL, Counting, counting
+from dq_checks.dialects_mysql import NAMES
 from dq_checks.expressions import RuleProblem, expression, key_part
 from dq_checks.formats import COUNTRIES, FORMATS, TELLING, Country
 from dq_checks.messages import Audited, Count, Job
@@ -20,6 +21,7 @@ from dq_checks.worker.engine import AuditEngine
 from dq_checks.worker.expectations import EXPECTATIONS
 from dq_checks.worker.groups import grouped
 from dq_checks.worker.issues import failing
+from dq_checks.worker.mysql import comparable
 from dq_checks.worker.references import Missing, check
 from dq_checks.worker.refusals import explain, lost
 from dq_checks.worker.session import JobProblem, inspect, reading
@@ -135,6 +137,8 @@ def _try(how: Counting, engine: AuditEngine) -> None:
         key_part(name, kinds)
     if how.how == "against":
         check(how, engine)
+    if how.how == "reference" and engine.connection.dialect.name in NAMES:
+        comparable(engine.connection, how, kinds, engine.suite.table_schema)
 
 
 def _count(engine: AuditEngine, rules: list[Compiled]) -> list[Count]:

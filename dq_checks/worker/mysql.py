@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import SQLAlchemyError
 
+from dq_checks.conditions import Counting
 from dq_checks.dialects_mysql import collation, exact
-from dq_checks.expressions import Kind
+from dq_checks.expressions import Kind, RuleProblem
+from dq_checks.expressions import kind_of as plain_kind
 
 DRIVER = "mysql+pymysql"
 CONNECT_SECONDS = 10
@@ -16,9 +20,11 @@ _LOCK_SECONDS = 5
 _IDLE_SECONDS = 600
 
 
-def arguments(statement_timeout: float) -> dict[str, object]:
+def arguments(address: sa.URL, statement_timeout: float) -> dict[str, object]:
     """What the driver is told when it connects."""
     return {
+        # of a text it would take the letters for latin1
+        "password": str(address.password or "").encode(),
         "connect_timeout": CONNECT_SECONDS,
         # a server that is gone without a word is noticed; its own limit comes first
         "read_timeout": int(statement_timeout) + 30,
@@ -52,6 +58,21 @@ def kind_of(column_type: sa.types.TypeEngine[Any]) -> Kind | None:
     if isinstance(column_type, mysql.TINYINT) and column_type.display_width == 1:
         return "boolean"  # there is no other; BOOLEAN is written TINYINT(1)
     return None
+
+
+def comparable(
+    connection: sa.Connection, how: Counting, kinds: Mapping[str, Kind], schema: str | None
+) -> None:
+    """Raises RuleProblem for a reference between types that the server would compare as numbers:
+    every text without digits is then 0."""
+    try:
+        columns = sa.inspect(connection).get_columns(how.table, schema=schema)
+    except SQLAlchemyError:
+        return  # the query itself will say what is wrong
+    theirs = {each["name"]: kind_of(each["type"]) or plain_kind(each["type"]) for each in columns}
+    one, two = kinds[how.columns[0]], theirs.get(how.key, "other")
+    if one != two and "text" in (one, two):
+        raise RuleProblem(f"column {how.columns[0]} holds a {one}, {how.table}.{how.key} a {two}")
 
 
 def read(column: sa.ColumnElement[Any], kind: Kind) -> sa.ColumnElement[Any]:

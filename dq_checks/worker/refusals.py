@@ -66,11 +66,11 @@ def explain(error: BaseException) -> str:
 def sqlstate(error: BaseException) -> str:
     """The five characters by which SQL says what is wrong; empty if there are none."""
     origin: Any = getattr(error, "orig", None) or error
+    number = next(iter(getattr(origin, "args", ())), None)
+    if type(number) is int and number in _NUMBERS:
+        return _NUMBERS[number]
     state = getattr(origin, "sqlstate", None)
-    if isinstance(state, str):
-        return state
-    arguments = getattr(origin, "args", ())
-    return _NUMBERS.get(arguments[0], "") if arguments and type(arguments[0]) is int else ""
+    return state if isinstance(state, str) else ""
 
 
 def lost(error: BaseException) -> bool:

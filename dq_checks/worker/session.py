@@ -144,7 +144,7 @@ def _arguments(address: sa.URL, statement_timeout: float) -> dict[str, object]:
         return {"connect_timeout": 10, "application_name": "crmops dq"}
     if backend == "spark":
         return {"statement_timeout": statement_timeout}
-    return mysql.arguments(statement_timeout) if backend in NAMES else {}
+    return mysql.arguments(address, statement_timeout) if backend in NAMES else {}
 
 
 def _begin(connection: sa.Connection, statement_timeout: float, *, gentle: bool) -> None:

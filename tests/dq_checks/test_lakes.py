@@ -204,7 +204,7 @@ def test_time_that_runs_out_is_named(auditor: Auditor, tmp_path: Path) -> None:
     endless = rule("p.slow", "sql", good="id in (select count(*) from range(1000000000000000))")
     run = auditor.run(
         lake_of(tmp_path / "lake"), suite(endless, rule("p.one", "unique", columns=["id"])),
-        statement_timeout=20, worklist="none",
+        statement_timeout=12, worklist="none",
     )  # fmt: skip
     assert run.verdict is Verdict.ERROR
     assert run.reason == "1 of 2 rules could not run: p.slow: the statement timeout ended it"

@@ -309,6 +309,7 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
 
     def look(job: Job) -> None:
         seen.append(source.contents(job))
+        assert processes_of(job), "a killed drill's server would not be found"
         listed = provider_of(job).stored(job)
         assert [each.label for each in listed] == [*manifest.parents, manifest.label]
         assert {each.system for each in listed} == {manifest.system_identifier}

@@ -132,7 +132,9 @@ def _restore(
         taken = read_snapshot(place).begun
         name = f"{other.name}.{place.name if asked.get('keep') else 'drill'}.sqlite"
         path = room.state.absolute() / "saas" / name
-        job = _job(room, execution, place, {"keep": False, **asked, "map": str(path)})
+        seed = place.name if asked.get("keep") else execution.id  # a push goes on with the same
+        asked = {"keep": False, "seed": seed, **asked, "map": str(path)}
+        job = _job(room, execution, place, asked)
         lost = max((utc_now() - taken).total_seconds(), 0.0)
         execution.measure("rpo", lost, Unit.SECONDS, 1)
         _play(room, execution, _drill_chore(room, subject), job, {"other": other})

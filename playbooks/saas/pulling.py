@@ -129,6 +129,15 @@ def _take_changes(caller: Caller, store: Store, entity: str, since: datetime) ->
         cursor = page.cursor
         if cursor is None:
             break
+    take_deletions(caller, store, entity, since)
+
+
+def take_deletions(caller: Caller, store: Store, entity: str, since: datetime) -> None:
+    """Note what was deleted since a moment; nothing for a CRM without such a feed."""
+    connector, moment = caller.connector, since.isoformat()
+    if not isinstance(connector, Feeds):
+        return
+    cursor: str | None = None
     while True:
         at = cursor
         page = caller.ask(lambda at=at: connector.deleted_since(entity, moment, at))  # type: ignore[misc]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ TAG = "source_tag"
 """The field that marks a created record with the one that it stands for."""
 
 _OWN = frozenset({"id", TAG})
-Chosen = dict[str, dict[str, Record]]
+Chosen = dict[str, set[str] | None]
 
 
 def check_other(source: Target, other: Target) -> None:
@@ -262,41 +262,52 @@ def order(snapshot: Snapshot, left_out: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def choose(link: Connection, snapshot: Snapshot, entities: tuple[str, ...], size: int,
-           seed: str) -> Chosen:  # fmt: skip
-    """A sample of about ``size`` records, the same share of each entity, and all their parents.
+def choose(
+    link: Connection, snapshot: Snapshot, entities: tuple[str, ...], size: int, seed: str
+) -> Chosen:
+    """Ids of about ``size`` records, the same share of each entity, and of all their parents.
 
-    ``seed`` makes it another one each time; 0 takes every record.
+    ``seed`` makes it another sample each time.  0 chooses every record: None for each entity.
     """
-    share = -(-size // len(entities)) if size else None
-    chosen: Chosen = {name: {} for name in entities}
+    if not size:
+        return dict.fromkeys(entities)
+    share = -(-size // len(entities))
+    chosen: dict[str, set[str]] = {}
     for name in entities:
         rows = link.execute(
-            sql.SQL("select {} from {} order by md5(id || %s) limit %s").format(
-                sql.Identifier(BODY), sql.Identifier(name)
+            sql.SQL("select id from {} order by md5(id || %s) limit %s").format(
+                sql.Identifier(name)
             ),
             (hashlib.sha256(seed.encode()).hexdigest(), share),
         )
-        for (body,) in rows:
-            record = json.loads(body)
-            chosen[name][str(record["id"])] = record
+        chosen[name] = {str(row[0]) for row in rows}
     for name in reversed(entities):
         _add_parents(link, snapshot, chosen, name)
-    return chosen
+    return dict(chosen)
 
 
-def _add_parents(link: Connection, snapshot: Snapshot, chosen: Chosen, name: str) -> None:
-    for field_ in snapshot.entities[name].fields:
-        parents = chosen.get(field_.references)
-        if parents is None or field_.read_only:
+def _add_parents(
+    link: Connection, snapshot: Snapshot, chosen: dict[str, set[str]], name: str
+) -> None:
+    for each in snapshot.entities[name].fields:
+        if each.read_only or each.references not in chosen:
             continue
-        wanted = {str(e[field_.name]) for e in chosen[name].values() if e.get(field_.name)}
         rows = link.execute(
-            sql.SQL("select {} from {} where id = any(%s)").format(
-                sql.Identifier(BODY), sql.Identifier(field_.references)
+            sql.SQL("select o.id from {} r join {} o on o.id = r.{} where r.id = any(%s)").format(
+                sql.Identifier(name), sql.Identifier(each.references), sql.Identifier(each.name)
             ),
-            (sorted(wanted - parents.keys()),),
+            (sorted(chosen[name]),),
         )
-        for (body,) in rows:
-            record = json.loads(body)
-            parents[str(record["id"])] = record
+        chosen[each.references] |= {str(row[0]) for row in rows}
+
+
+def records_of(link: Connection, entity: str, ids: set[str] | None) -> Iterator[Record]:
+    """The chosen records of an entity, a batch in memory at a time."""
+    table, body = sql.Identifier(entity), sql.Identifier(BODY)
+    query = sql.SQL("select {} from {} where %s or id = any(%s) order by id").format(body, table)
+    with link.transaction(), link.cursor(name="crmops_push") as cursor:
+        cursor.itersize = 500
+        cursor.execute(query, (ids is None, sorted(ids or ())))
+        for (line,) in cursor:
+            record: Record = json.loads(line)
+            yield record

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 
+from playbooks.errors import CheckFailed
 from playbooks.job import Job, write_atomically
 from playbooks.report import Report
 from playbooks.saas.pulling import (
@@ -14,7 +16,9 @@ from playbooks.saas.pulling import (
     describe,
     pull_entity,
     settle_all,
+    take_deletions,
 )
+from playbooks.saas.snapshot import read_snapshot, snapshots
 from playbooks.saas.store import Store
 from playbooks.saas.talk import read_target, speaking
 
@@ -30,6 +34,10 @@ def run(job: Job, report: Report) -> None:
         with speaking(target) as caller:
             shapes = describe(caller, entities)
             came = sum(pull_entity(caller, store, each) for each in entities)
+            before = _snapshot_before(job)
+            if before is not None:
+                for each in entities:
+                    take_deletions(caller, store, each, before - OVERLAP)
             counted, lookups = settle_all(caller, store, shapes, begun - OVERLAP)
             report.fact(calls=caller.calls)
         here = {each: store.count(each) for each in entities}
@@ -48,3 +56,14 @@ def run(job: Job, report: Report) -> None:
         records=sum(here.values()), entities=len(entities), differing=len(wrong),
         seconds=round(time.monotonic() - began, 3),
     )  # fmt: skip
+
+
+def _snapshot_before(job: Job) -> datetime | None:
+    """When the newest snapshot was begun; None without one that reads."""
+    folder = job.backup.parent
+    for each in snapshots(folder):
+        try:
+            return read_snapshot(folder / each).begun
+        except CheckFailed:
+            continue
+    return None

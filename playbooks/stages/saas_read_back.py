@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playbooks.job import Job
 from playbooks.report import Report
-from playbooks.saas.pushing import IdMap, Push, choose, order
+from playbooks.saas.pushing import IdMap, Push, choose, order, records_of
 from playbooks.saas.snapshot import read_snapshot
 from playbooks.saas.tables import DATABASE, USER
 from playbooks.saas.talk import read_target, speaking
@@ -19,18 +19,20 @@ def run(job: Job, report: Report) -> None:
     """A field that differs is a failed check.  System fields are the other CRM's own."""
     snapshot = read_snapshot(job.backup)
     entities = order(snapshot, job.settings.saas.left_out)
-    with copy_connection(job, DATABASE, USER) as link:
-        chosen = choose(link, snapshot, entities, job.asked["sample"], job.id)
     ids = IdMap(Path(job.asked["map"]))
     wrong: Counter[str] = Counter()
     fields = records = 0
     left: list[str] = []
     try:
-        with speaking(read_target(job, "other")) as caller:
+        with (
+            copy_connection(job, DATABASE, USER) as link,
+            speaking(read_target(job, "other")) as caller,
+        ):
+            chosen = choose(link, snapshot, entities, job.asked["sample"], job.asked["seed"])
             push = Push(caller, ids, snapshot, entities)
             for entity in entities:
-                for old, record in chosen[entity].items():
-                    new = ids.new(entity, old)[1]
+                for record in records_of(link, entity, chosen[entity]):
+                    new = ids.new(entity, str(record["id"]))[1]
                     if new is None:
                         continue
                     compared, differing = _compare(push, entity, record, new)

@@ -28,7 +28,7 @@ from crmops.model import ENTITIES
 from crmops.record import Run, Verdict
 from crmops.secret import Secret
 from crmops.target import Target
-from playbooks.encryption import make_keys
+from playbooks.encryption import decrypt_file, keys_in, make_keys
 from playbooks.faults import _flip as flip
 from playbooks.run import Room
 from playbooks.saas.drill import BACKUP_STAGES, DRILL_STAGES, drill, pull, push
@@ -180,7 +180,7 @@ def test_a_snapshot_that_was_changed_is_noticed_before_anything_is_pushed(
 
 
 def test_a_pull_goes_on_where_it_was_killed_while_people_work(
-    saas: Room, pulled: Run, refcrm_server: Any
+    saas: Room, pulled: Run, refcrm_server: Any, tmp_path: Path
 ) -> None:
     """The first page of one entity is there; people write while the rest is pulled."""
     place = folder_of(saas.catalogue) / PULLING
@@ -192,6 +192,7 @@ def test_a_pull_goes_on_where_it_was_killed_while_people_work(
         store.put("contact", page.records, page.cursor)
     store.close()
     here = replace(saas, player=stages_here(*BACKUP_STAGES))
+    gone = _delete_one(saas.target)
     with writing(refcrm_server.ready["admin_database_url"], workers=1):
         run = pull(here)
     assert run.verdict is Verdict.PASS, (run.reason, run.findings)
@@ -199,6 +200,11 @@ def test_a_pull_goes_on_where_it_was_killed_while_people_work(
     facts = _facts(saas, run, "saas_pull")
     assert facts["went_on"] is True
     assert facts["came"] < snapshot.records, "the first page was not pulled again"
+    folder = choose(folder_of(saas.catalogue), run.id)
+    keys = keys_in(Path(saas.settings.backup.identity or ""))
+    decrypt_file(folder / "deleted.ndjson.age", tmp_path / "deleted", keys)
+    listed = [json.loads(each) for each in (tmp_path / "deleted").read_text().splitlines()]
+    assert [each["id"] for each in listed if each["entity"] == "campaign"] == [gone]
     nothing_left(saas, run.id)
 
 
@@ -264,6 +270,15 @@ def test_the_same_value_in_two_forms_is_the_same(kind: str, one: object, other: 
 def test_a_value_of_another_kind_is_none_of_it(kind: str, value: object) -> None:
     with pytest.raises(Unfit):
         normal(value, kind)
+
+
+def _delete_one(target: Target) -> str:
+    """Create a campaign and delete it; its id."""
+    with speaking(target) as caller:
+        talk = caller.connector
+        made = caller.ask(lambda: talk.create("campaign", {"name": "short-lived"})).id
+        caller.ask(lambda: talk.delete("campaign", made))
+    return made
 
 
 def _records(target: Target) -> int:

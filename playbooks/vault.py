@@ -41,8 +41,8 @@ def check_vault(settings: Settings, provider: str) -> None:
     if recipients_of(settings.backup.encrypt_to) and provider not in KEPT_HERE:
         raise ConfigError(
             f"drills.backup.encrypt_to does not reach what provider {provider!r} keeps",
-            hint="It has a repository of its own: take encrypt_to away, and keep that repository on "
-            "storage that encrypts.",
+            hint="It has a repository of its own: take encrypt_to away, and keep that repository "
+            "on storage that encrypts.",
         )
     if settings.backup.trusted_key:
         trusted_key(None, settings.backup.trusted_key)

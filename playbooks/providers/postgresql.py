@@ -16,7 +16,7 @@ from playbooks.catalogue import Manifest
 from playbooks.engines import POSTGRESQL
 from playbooks.errors import CheckFailed
 from playbooks.job import Job
-from playbooks.postgres import control_data, run_tool
+from playbooks.postgres import control_data, run_tool, tool_version
 from playbooks.providers._chain import choose_parent, combine, members, parent_option
 from playbooks.providers.base import Stored, in_catalogue, need_archive, need_unaltered
 from playbooks.report import Report
@@ -25,6 +25,15 @@ from playbooks.tree import bring_tree, files_of, hash_tree, move_tree, size_of
 
 _OPTIONS = ("-F", "plain", "-X", "stream", "-c", "fast", "--manifest-checksums=CRC32C",
             "--no-password", "--no-estimate-size")  # fmt: skip
+
+
+def _syncing(job: Job) -> tuple[str, ...]:
+    """One call for the whole file system instead of one a file: measured, half the time of 0.4 GB.
+
+    Since PostgreSQL 17.
+    """
+    major, _ = tool_version(job)
+    return ("--sync-method=syncfs",) if major >= 17 else ()
 
 
 class PostgresqlProvider:
@@ -51,7 +60,8 @@ class PostgresqlProvider:
         more = (parent_option(job, parent),) if parent else ()
         done = run_tool(
             job, "pg_basebackup", "-d", f"service={SERVICE}", "-D", job.data,
-            "-l", f"crmops {job.id}", *_OPTIONS, *more, seconds=job.settings.timeout,
+            "-l", f"crmops {job.id}", *_OPTIONS, *_syncing(job), *more,
+            seconds=job.settings.timeout,
         )  # fmt: skip
         if done.code != 0:
             shutil.rmtree(job.data, ignore_errors=True)

@@ -37,6 +37,7 @@ _BASE = {
     "log_timezone": "UTC",
     "timezone": "UTC",
     "jit": "off",
+    "recovery_init_sync_method": "syncfs",  # one call instead of one a file, before recovery
     "recovery_target_timeline": "current",
 }
 

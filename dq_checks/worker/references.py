@@ -121,25 +121,40 @@ def _lines(columns: Sequence[str], rows: Iterable[Any], fields: Line) -> list[Li
 def compared(how: Counting, engine: AuditEngine) -> sa.Select[Any]:
     """The rows that can be compared with a second source, and whether it agrees (``agrees``).
 
-    ``how.columns`` is the column, and for a comparison by key the column with the key.
+    ``how.columns`` is the column, and for a comparison by key the column with the key.  Joins,
+    and no EXISTS: every engine hashes them, also beside a hundred thousand lines.
     """
-    kinds = engine.table.kinds
-    other = _Other(engine, engine.references.lines(how.table, tuple(how.fields)))
-    sides = [_side(each, engine, how) for each in how.columns]
-    kind = kinds[how.columns[0]]
-    value: sa.ColumnElement[Any] = sa.column(how.columns[0]) if kind == "number" else sides[0]
-    theirs = other.number if kind == "number" else _fold(other.value, how)
-    where = [expression(how.checked, kinds)]
-    if len(sides) == 2:
-        where.append(other.has([sides[1]], [_fold(other.key, how)]))
-        agrees = other.has([sides[1], value], [_fold(other.key, how), theirs])
-    else:
-        agrees = other.has([value], [theirs])
-    return (
-        sa.select(*engine.named(), agrees.label("agrees"))
+    number = engine.table.kinds[how.columns[0]] == "number"
+    ours = [_side(each, engine, how) for each in how.columns]
+    if number:
+        ours[0] = sa.column(how.columns[0])
+    labels = [each.label(f"our_{at}") for at, each in enumerate(ours)]
+    rows = (
+        sa.select(*engine.named(), *labels)
         .select_from(engine.table.source)
-        .where(*where)
+        .where(expression(how.checked, engine.table.kinds))
+        .subquery("compared_rows")
     )
+    other = _relation(how, engine)
+    value = other.c.other_number if number else _fold(other.c.other_value, how)
+    key = _fold(other.c.other_key, how)
+    theirs = _once([value, key][: len(ours)], "theirs")
+    joined: sa.FromClause = rows
+    if len(ours) == 2:
+        keys = _once([key], "their_keys")
+        joined = joined.join(keys, keys.c.their_0 == rows.c.our_1)
+    same = [theirs.c[f"their_{at}"] == rows.c[f"our_{at}"] for at in range(len(ours))]
+    joined = joined.outerjoin(theirs, sa.and_(*same))
+    named = [rows.c[each.name] for each in engine.named()]
+    agrees = theirs.c.their_0.is_not(None).label("agrees")
+    return sa.select(*named, agrees).select_from(joined)
+
+
+def _once(values: Sequence[sa.ColumnElement[Any]], name: str) -> sa.Subquery:
+    """Different lines of these values, none of them null."""
+    labels = [each.label(f"their_{at}") for at, each in enumerate(values)]
+    filled = [each.is_not(None) for each in values]
+    return sa.select(*labels).where(*filled).distinct().subquery(name)
 
 
 def check(how: Counting, engine: AuditEngine) -> None:
@@ -160,29 +175,12 @@ def _fold(value: sa.ColumnElement[Any], how: Counting) -> sa.ColumnElement[Any]:
     return folded(value) if how.ignore_case else value
 
 
-class _Other:
-    """The lines of a second source as a relation of the CRM's database, without writing there."""
-
-    def __init__(self, engine: AuditEngine, lines: list[Line]) -> None:
-        self._hashes_exists = engine.connection.dialect.name == "postgresql"
-        keys = [each[-1] for each in lines]
-        values = [each[0] for each in lines]
-        numbers = [_number(each) for each in values]
-        self._relation = relation(engine.connection, keys, values, numbers)
-        self.key: sa.ColumnElement[Any] = self._relation.c.other_key
-        self.value: sa.ColumnElement[Any] = self._relation.c.other_value
-        self.number: sa.ColumnElement[Any] = self._relation.c.other_number
-
-    def has(
-        self, ours: list[sa.ColumnElement[Any]], theirs: list[sa.ColumnElement[Any]]
-    ) -> sa.ColumnElement[bool]:
-        """Whether there is a line with these values; each engine in the form that it hashes."""
-        if self._hashes_exists:
-            same = [one == two for one, two in zip(ours, theirs, strict=True)]
-            return sa.exists().select_from(self._relation).where(*same)
-        filled = sa.select(*theirs).where(*(each.is_not(None) for each in theirs))
-        left = ours[0] if len(ours) == 1 else sa.tuple_(*ours)
-        return left.in_(filled)
+def _relation(how: Counting, engine: AuditEngine) -> Any:
+    """The second source's lines as a relation of the CRM's database."""
+    lines = engine.references.lines(how.table, tuple(how.fields))
+    values = [each[0] for each in lines]
+    keys = [each[-1] for each in lines]
+    return relation(engine.connection, keys, values, [_number(each) for each in values])
 
 
 def _number(text: str) -> Decimal | None:

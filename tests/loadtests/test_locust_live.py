@@ -140,7 +140,9 @@ def test_a_master_shows_what_all_its_workers_count(
     given: dict[str, str], refcrm_server: RefcrmServer, tmp_path: Path
 ) -> None:
     words = ("--host", refcrm_server.url, "--users", "8", "--spawn-rate", "8", "--headless")
-    with locust(given, tmp_path, *words, "--processes", "2", "--metrics-port", "0") as logged:
+    port = str(free_port())
+    several = ("--processes", "2", "--master-bind-port", port, "--master-port", port)
+    with locust(given, tmp_path, *words, *several, "--metrics-port", "0") as logged:
         metrics = logged(r"metrics on (\S+)")
 
         def complete() -> bool:

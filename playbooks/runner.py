@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from crmops.binaries import environment_name
 from crmops.errors import CannotRun
 from playbooks.job import JOB_VARIABLE, STAGE_TMPDIR, Job, write_atomically
 from playbooks.leftovers import end_processes
@@ -22,7 +23,11 @@ PROJECT = Path(__file__).resolve().parent
 """Where the playbooks and roles lie."""
 
 INVENTORY = PROJECT / "inventories" / "local.yml"
-_PASSED_ON = (VARIABLE, "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
+_TOOLS = ("pgbackrest", "barman", "rsync", "restic", "mariadbd", "mariadb", "mariadb_backup",
+          "mariadb_binlog")  # fmt: skip
+_PASSED_ON = (
+    VARIABLE, "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", *map(environment_name, _TOOLS),
+)  # fmt: skip
 _GRACE = 20.0
 _POLL = 0.005
 _LITTLE = 1 << 20

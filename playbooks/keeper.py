@@ -218,6 +218,12 @@ def _pitr(room: Room, given: argparse.Namespace) -> Run:
     return drill_to(_placed(room, given), moment, given.backup)
 
 
+def _failover(room: Room, given: argparse.Namespace) -> Run:
+    from playbooks.run import rehearse_failover
+
+    return rehearse_failover(_placed(room, given), given.backup)
+
+
 def _verify(room: Room, given: argparse.Namespace) -> Run:
     from playbooks.chores import verify
 
@@ -264,6 +270,7 @@ _WORKS: dict[str, Callable[[Room, argparse.Namespace], Run]] = {
     "backup": _back_up,
     "restore_drill": _drill,
     "pitr_drill": _pitr,
+    "failover_rehearsal": _failover,
     "verify_backup": _verify,
     "offsite_copy": _offsite,
     "retention": _retention,

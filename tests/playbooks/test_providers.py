@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from crmops.binaries import need_binary, system_postgres, tool_environment
+from crmops.cli import run as run_command
 from crmops.errors import CannotRun, ConfigError
 from crmops.history import open_history
 from crmops.record import Kind, Run, Verdict
@@ -339,6 +341,28 @@ def test_what_was_backed_up_comes_back_and_nothing_else(source: Source) -> None:
     assert not any(Path(tempfile.gettempdir()).glob(scratch_name(run.id)))
     for path in room.state.rglob("*"):
         assert not path.is_file() or PLANTED.encode() not in path.read_bytes(), path
+
+
+def test_the_command_takes_the_configured_provider(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through configuration, Ansible and stages in processes of their own."""
+    monkeypatch.chdir(tmp_path)
+    with folder("crmops-prov-") as place, of_mariadb(place) as made:
+        made.server.execute(*_KNOWN)
+        Path("address").write_text(made.server.url)
+        Path("address").chmod(0o600)
+        target = {
+            "connector": "refcrm", "url": "http://127.0.0.1:9", "backup": {"provider": "mariadb"},
+            "database": {"url": "file:address", "archive_directory": str(place / "binlogs")},
+        }  # fmt: skip
+        Path("crmops.yaml").write_text(json.dumps({"targets": {"crm": target}}))
+        code = run_command(["backup", "run", "--json"])
+        said = capsys.readouterr()
+        assert (code, json.loads(said.out)["verdict"]) == (0, "pass"), said.err
+        assert run_command(["backup", "list", "--json"]) == 0
+        (listed,) = json.loads(capsys.readouterr().out)["backups"]
+        assert (listed["provider"], listed["database"], listed["parents"]) == ("mariadb", "crm", [])
 
 
 def test_what_is_for_other_providers_says_so(tmp_path: Path) -> None:

@@ -50,11 +50,13 @@ def backup_run(
 
 
 @backup_app.command("list")
-def backup_list(target: TargetOption = "", as_json: JsonFlag = False) -> None:
+def backup_list(
+    target: TargetOption = "", place: PlaceOption = "here", as_json: JsonFlag = False
+) -> None:
     """The backups there are, newest first; half and damaged ones are none."""
     from playbooks.run import removable
 
-    room = _room(target)
+    room = placed(_room(target), place)
     found, going = room.catalogue.manifests(), removable(room)
     payload = {
         "backups": [each.model_dump(mode="json", include=_LISTED) for each in found],

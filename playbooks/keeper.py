@@ -121,8 +121,9 @@ def _close(door: Path, status: str) -> int:
     """Tell the keeper how the playbook ended; print the Run that it recorded."""
     if not (door / READY).is_file():
         raise UsageError(f"{door} is no open job", hint="The playbook opens one itself.")
+    keeper = json.loads((door / READY).read_bytes())["pid"]
     write_atomically(door / DONE, json.dumps({"status": status}))
-    result = _wait(door / RESULT, _CLOSE_SECONDS, lambda: False)
+    result = _wait(door / RESULT, _CLOSE_SECONDS, lambda: not _alive(keeper))
     if result is None:
         raise CannotRun("the keeper of the job does not answer", hint=f"See {door / LOG}.")
     shutil.rmtree(door, ignore_errors=True)
@@ -142,7 +143,10 @@ def _hold(given: argparse.Namespace) -> int:
     room = signed_by(room, given.operator, given.approver)
     room = opened_with(room, Path(given.identity) if given.identity else None)
     run = _WORKS[given.what](room, given)
-    write_atomically(door / RESULT, json.dumps(run.dump()))
+    if (door / DONE).is_file():
+        write_atomically(door / RESULT, json.dumps(run.dump()))
+    else:  # nobody will ask
+        shutil.rmtree(door, ignore_errors=True)
     return 0
 
 
@@ -151,7 +155,12 @@ def _player(door: Path, watched: int, job: Job, _book: str, _role: str, go: Prog
     from playbooks.leftovers import end_processes
     from playbooks.runner import Ending, Event
 
-    ready = {"id": job.id, "job": str(job.folder / "job.json"), "scratch": str(job.scratch)}
+    ready = {
+        "pid": os.getpid(),
+        "id": job.id,
+        "job": str(job.folder / "job.json"),
+        "scratch": str(job.scratch),
+    }
     write_atomically(door / READY, json.dumps({**ready, "audit": bool(job.settings.audits.suites)}))
     ending, told = Ending("timeout"), 0
     deadline = time.monotonic() + job.settings.timeout
@@ -164,7 +173,7 @@ def _player(door: Path, watched: int, job: Job, _book: str, _role: str, go: Prog
         if (door / DONE).is_file():
             ending.status = json.loads((door / DONE).read_bytes())["status"]
             break
-        if watched and not psutil.pid_exists(watched):
+        if watched and not _alive(watched):
             ending.status = "killed"
             break
         time.sleep(_POLL)
@@ -183,6 +192,13 @@ def _wait(path: Path, seconds: float, over: Callable[[], bool]) -> dict[str, Any
             return None
         time.sleep(_POLL)
     return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _ansible() -> int:

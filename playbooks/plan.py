@@ -16,6 +16,7 @@ from playbooks.providers import providers
 from playbooks.run import Room
 from playbooks.stages.fetch import space_for
 from playbooks.tree import free_space
+from playbooks.vault import hindrances
 from playbooks.wal import gaps
 
 
@@ -60,6 +61,7 @@ def plan_drill(room: Room, backup: str = "latest") -> Plan:
     needed = space_for(manifest, len(names))
     free = free_space(scratch)
     obstacles = [] if free > needed else [f"{scratch} has too little room"]
+    obstacles += hindrances(manifest, room.settings)
     if not provider.keeps_log:
         obstacles += _missing(room, names, manifest.segment_bytes)
     return Plan(

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from crmops.errors import CannotRun, ConfigError
+from crmops.errors import CannotRun, ConfigError, CrmopsError
 from playbooks import osuser
 from playbooks.catalogue import MANIFEST, Encrypted, Manifest
 from playbooks.encryption import (
@@ -46,6 +46,19 @@ def check_vault(settings: Settings, provider: str) -> None:
         )
     if settings.backup.trusted_key:
         trusted_key(None, settings.backup.trusted_key)
+
+
+def hindrances(manifest: Manifest, settings: Settings) -> list[str]:
+    """What would keep a drill from opening a backup, as lines for a person."""
+    if manifest.encrypted is None:
+        return []
+    try:
+        keys = keys_of(settings)
+    except CrmopsError as error:
+        return [error.message]
+    if not set(keys.recipients) & set(manifest.encrypted.recipients):
+        return [f"the backup is encrypted to other keys than those in {keys.path}"]
+    return []
 
 
 def need_kept_here(manifest: Manifest) -> None:

@@ -10,7 +10,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,16 +63,22 @@ class Hand:
         }
         (state / "crmops.yaml").write_text(json.dumps(config))
 
-    def play(self, playbook: str, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run a playbook as a person would."""
+    def begin(self, playbook: str, *options: str) -> subprocess.Popen[str]:
+        """Start a playbook as a person would."""
         given = {"crmops_job_config": str(self.state / "crmops.yaml"),
                  "crmops_job_options": list(options)}  # fmt: skip
-        return subprocess.run(
+        return subprocess.Popen(
             [str(_ANSIBLE), "-i", str(PROJECT / "inventories" / "local.yml"),
              str(PROJECT / playbook), "-e", json.dumps(given)],
             cwd=self.state, env={**os.environ, "ANSIBLE_HOME": str(self.state / "ansible")},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
+
+    def play(self, playbook: str, *options: str) -> tuple[int, str]:
+        """Run a playbook to its end; its exit code and what it printed."""
+        process = self.begin(playbook, *options)
+        said, _ = process.communicate(timeout=240)
+        return process.returncode, said
 
     @property
     def secrets(self) -> list[str]:
@@ -92,8 +99,8 @@ def hand(source: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hand
 @pytest.fixture(scope="module")
 def backup(hand: Hand) -> Run:
     with watching([PLANTED, *hand.secrets]) as seen:
-        done = hand.play("backup.yml")
-    assert done.returncode == 0, done.stdout + done.stderr
+        code, said = hand.play("backup.yml")
+    assert code == 0, said
     assert seen == []
     return hand.newest(Kind.BACKUP)
 
@@ -113,9 +120,11 @@ def test_second_copy_and_a_drill_from_it_with_the_escrow_key(hand: Hand, backup:
     assert (copied.verdict, copied.subject) == (Verdict.PASS, "offsite"), copied.reason
     assert copied.findings[0].title == "the second place lies on the same disk"
     with watching([PLANTED, *hand.secrets]) as seen:
-        done = hand.play("restore_drill.yml", "--from", "offsite", "--identity", str(hand.keys[1]))
+        code, said = hand.play(
+            "restore_drill.yml", "--from", "offsite", "--identity", str(hand.keys[1])
+        )
     assert seen == []
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert code == 0, said
     run = hand.newest(Kind.DRILL)
     assert (run.verdict, run.reason) == (Verdict.PASS, "all 6 objectives met")
     evidence = json.loads(
@@ -147,10 +156,35 @@ def test_a_stored_backup_is_verified_where_it_lies_and_damage_is_found(
 
 
 def test_a_failed_playbook_is_a_failed_run(hand: Hand, backup: Run) -> None:
-    done = hand.play("verify_backup.yml", "--backup", "another")
-    assert done.returncode == 2
-    assert "there is no backup 'another' of crm" in done.stdout
+    code, said = hand.play("verify_backup.yml", "--backup", "another")
+    assert code == 2
+    assert "there is no backup 'another' of crm" in said
     assert list((hand.state / "doors").iterdir()) == []
+
+
+def test_a_playbook_that_is_killed_leaves_a_record_and_nothing_else(
+    hand: Hand, backup: Run
+) -> None:
+    process = hand.begin("verify_backup.yml")
+    try:
+        _wait(lambda: any((hand.state / "doors").glob("*/ready.json")))
+        running = hand.room.history.live()[0].run.id
+    finally:
+        process.kill()
+        process.communicate()
+    _wait(lambda: not hand.room.history.live())
+    found = hand.room.history.get(running)
+    assert found is not None and found.verdict is Verdict.ERROR
+    assert found.reason == "the playbook was killed before stage check_stored ended"
+    _wait(lambda: not [*hand.room.jobs.iterdir(), *(hand.state / "doors").iterdir()])
+    nothing_left(hand.room, running)
+
+
+def _wait(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not what():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.05)
 
 
 def test_secrets_and_people_are_nowhere(hand: Hand, backup: Run, refcrm_server: Any) -> None:

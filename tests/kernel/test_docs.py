@@ -75,6 +75,9 @@ def test_what_the_page_says_about_errors_is_what_is_said() -> None:
     assert shown
     for line in shown:
         assert f"several.yaml:{line}\n" in said
+    for name in ("configuration.md", "exit-codes.md"):
+        for hint in re.findall(r"(?m)^ *(hint: .*), \.\.\.$", page(name)):
+            assert hint in said
 
 
 def told_commands() -> Iterator[tuple[str, list[str]]]:

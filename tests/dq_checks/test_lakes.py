@@ -237,6 +237,7 @@ def test_the_command_audits_on_spark_and_leaves_nothing(
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     monkeypatch.setattr(tempfile, "tempdir", None)
     config = tmp_path / "crmops.yaml"
     config.write_text(

@@ -149,6 +149,7 @@ def _questions() -> Iterator[tuple[Any, ...]]:
         yield f"{plural}.update", "update", entity, ID, {"name": TEXT}
         yield f"{plural}.delete", "delete", entity, ID
         yield f"{plural}.export", "export", entity
+        yield f"{plural}.import", "bulk_import", entity, [{"name": TEXT}]
 
 
 def _first_call(connector: Connector, ask: str, arguments: list[Any]) -> Call | None:

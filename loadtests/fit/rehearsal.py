@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from crmops.connectors.base import Identity, One, Page, Record, Talk
+from crmops.connectors.base import Identity, ImportReport, One, Page, Record, Talk
 from crmops.journeys import journeys
 from crmops.journeys.base import Journey, Person
 from crmops.model import DEAL_STAGES, PLURALS
@@ -45,7 +45,7 @@ def habits(connector: object, pause: float) -> list[Habit]:
     able = [
         each
         for each in journeys().values()
-        if all(isinstance(connector, power) for power in each.needs)
+        if all(isinstance(one, power) for one in (connector, MemoryCrm()) for power in each.needs)
     ]
     found = (habit(each, 0.0 if each.name == LOGIN else pause) for each in able)
     return [each for each in found if each is not None]
@@ -184,6 +184,11 @@ class MemoryCrm:
     def export(self, entity: str) -> Talk[int]:
         yield from _ask(f"{PLURALS[entity]}.export")
         return 1000
+
+    def bulk_import(self, entity: str, rows: Iterable[Mapping[str, Any]]) -> Talk[ImportReport]:
+        yield from _ask(f"{PLURALS[entity]}.import")
+        ids = tuple(self._store(entity, row).id for row in rows)
+        return ImportReport(len(ids), ids, ())
 
     def _store(self, entity: str, fields: Mapping[str, Any]) -> One:
         record_id = f"new{len(self._stored)}"

@@ -26,7 +26,7 @@ from .test_locustfile import LOCUSTFILE, given
 
 __all__ = ["given"]
 
-WAIT = 60.0
+WAIT = 100.0
 """Most seconds until something is to be seen: the machine may be busy."""
 
 

@@ -7,6 +7,6 @@ if [ "$#" -gt 0 ]; then
     exec python -m pytest -n 2 --dist loadgroup "$@"
 fi
 status=0
-python -m pytest -n 2 --dist loadgroup -m "not alone" || status=1
-python -m pytest -m alone || status=1
+python -m pytest -n 2 --dist loadgroup --durations=40 -m "not alone" || status=1
+python -m pytest --durations=10 -m alone || status=1
 exit "$status"

@@ -70,7 +70,11 @@ class Hand:
         return subprocess.Popen(
             [str(_ANSIBLE), "-i", str(PROJECT / "inventories" / "local.yml"),
              str(PROJECT / playbook), "-e", json.dumps(given)],
-            cwd=self.state, env={**os.environ, "ANSIBLE_HOME": str(self.state / "ansible")},
+            cwd=self.state, env={
+                **os.environ,
+                "ANSIBLE_HOME": str(self.state / "ansible"),
+                "ANSIBLE_REMOTE_TEMP": str(self.state / "unpacked"),
+            },
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 

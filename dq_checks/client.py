@@ -16,6 +16,7 @@ from typing import IO, Self, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from crmops.errors import CannotRun
+from dq_checks.lake import sweep
 from dq_checks.messages import Answer, Audited, Failed, Job, Progress, Ready
 
 Wanted = TypeVar("Wanted", Ready, Audited)
@@ -66,10 +67,11 @@ class AuditWorker:
         self._running()
 
     def stop(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it does, and remove what Spark wrote if it was killed."""
         child, self._child, self._ready = self._child, None, False
         if child is not None:
             child.end()
+            sweep()
 
     def run(self, job: Job, seen: Seen, patience: float) -> Audited:
         """Run a job; ``seen`` hears of its stages and, every second, that it goes on.

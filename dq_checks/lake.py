@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+FOLDER = "crmops-spark-"
+"""How the temporary directories of Spark begin; the pid of the worker follows."""
 
 Cast = Literal["DOUBLE", "DATE", "TIMESTAMP"]
 
@@ -34,3 +41,11 @@ class Lake(_Model):
     tables: tuple[LakeTable, ...]
     master: str
     memory: str
+
+
+def sweep() -> None:
+    """Remove what workers that were killed have left: rows of customers may lie there."""
+    for each in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        found = re.match(rf"{FOLDER}(\d+)-", each.name)
+        if found and not Path(f"/proc/{found[1]}").exists():
+            shutil.rmtree(each, ignore_errors=True)

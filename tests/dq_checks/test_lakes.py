@@ -21,6 +21,7 @@ from crmops.errors import CannotRun, UsageError
 from crmops.record import Run, Verdict
 from dq_checks.client import AuditWorker
 from dq_checks.engines import opened
+from dq_checks.lake import FOLDER
 from dq_checks.lakes import lake
 from dq_checks.run import job_of
 from dq_checks.settings import Settings, SparkSettings
@@ -262,14 +263,17 @@ def test_the_jvm_goes_with_a_worker_that_is_killed(worker: AuditWorker, tmp_path
     into_parquet(tmp_path / "lake", {"people": rows("people", 5, random.Random(1))})
     job = job_of(PEOPLE, Settings(groups=False), lake_of(tmp_path / "lake"))
     worker.run(job, lambda stage: None, 120)
-    (child,) = jvms(worker.pid or 0)
-    os.kill(worker.pid or 0, 9)
+    killed = worker.pid or 0
+    (child,) = jvms(killed)
+    assert list(Path(tempfile.gettempdir()).glob(f"{FOLDER}{killed}-*"))
+    os.kill(killed, 9)
     until = time.monotonic() + 60
     while child in jvms(None):
         assert time.monotonic() < until, "the JVM lives on"
         time.sleep(0.1)
     with pytest.raises(CannotRun, match="the audit worker was killed by SIGKILL"):
         worker.run(job, lambda stage: None, 120)
+    assert not list(Path(tempfile.gettempdir()).glob(f"{FOLDER}{killed}-*"))
 
 
 def jvms(parent: int | None) -> list[int]:

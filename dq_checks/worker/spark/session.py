@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import shutil
 import signal
 import sys
@@ -18,12 +17,11 @@ from typing import Any
 
 from crmops.binaries import need_binary, tool_environment
 from crmops.errors import CannotRun
-from dq_checks.lake import Lake
+from dq_checks.lake import FOLDER, Lake, sweep
 from dq_checks.worker.problems import JobProblem
 from dq_checks.worker.spark.tables import view
 
 INSTALL = "pip install 'crmops[spark]' (450 MB); Spark needs Java 17 or newer."
-_PREFIX = "crmops-spark-"
 _SCALE = 18
 _WIDE = Context(prec=80)
 _NUMBERS = itertools.count(1)
@@ -84,8 +82,8 @@ def _start(master: str, memory: str) -> _Running:
         java = need_binary("java").resolve()
     except CannotRun as error:
         raise JobProblem(f"Spark needs Java: {error.message}", error.hint) from None
-    _sweep()
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
     local = master.startswith("local")
     os.environ.update(
         tool_environment(), JAVA_HOME=str(java.parents[1]), PYSPARK_PYTHON=sys.executable
@@ -127,14 +125,6 @@ def _settings(folder: Path, memory: str, *, local: bool) -> list[tuple[str, str]
             "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
         }
     return list(settings.items())
-
-
-def _sweep() -> None:
-    """Remove what workers that were killed have left."""
-    for each in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        found = re.match(rf"{_PREFIX}(\d+)-", each.name)
-        if found and not Path(f"/proc/{found[1]}").exists():
-            shutil.rmtree(each, ignore_errors=True)
 
 
 def written(session: Any, columns: Mapping[str, Sequence[Any]]) -> str:
